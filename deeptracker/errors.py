@@ -1,0 +1,41 @@
+"""Exceptions, grouped by what the user would do about them.
+
+Each message is one line that says what is wrong, where, and what to do. The command line prints it and exits with
+1; nothing here ever shows a traceback to somebody who only mistyped a path.
+"""
+
+
+class DeepTrackerError(Exception):
+    """Root of everything that DeepTracker raises on purpose."""
+
+
+class InputError(DeepTrackerError, ValueError):
+    """What was passed in does not fit: correct the call or the data."""
+
+
+class RunError(DeepTrackerError):
+    """The run on disk cannot be used as it is: check the path, or verify the run."""
+
+
+class NotARunError(RunError, FileNotFoundError):
+    """The path leads to nothing, or to something that is not a run: correct the path."""
+
+
+class NewerRunError(RunError):
+    """The run was written by a newer DeepTracker: upgrade."""
+
+
+class DamagedRunError(RunError):
+    """Bytes of the run are not what was written: ``deeptracker verify RUN`` names them."""
+
+
+class LockedRunError(RunError):
+    """Another process writes this run: wait for it, or choose another path."""
+
+
+class MissingGroupError(DeepTrackerError, LookupError):
+    """The run lacks a group: the message names the command or the call that makes it."""
+
+
+class MissingExtraError(DeepTrackerError, ImportError):
+    """An optional package is not installed: the message names the extra to install."""

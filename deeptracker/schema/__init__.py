@@ -1,0 +1,21 @@
+"""The one registry of names: dimensions, groups and variables of a run. Declarations only.
+
+Checks, attributes on disk and the data-model page of the docs all come from here, so that one name means one thing
+in the store, in the API, on the command line and on the screen.
+"""
+
+from deeptracker.schema.derived import DERIVED
+from deeptracker.schema.recorded import RECORDED
+from deeptracker.schema.variable import Group, Variable
+
+SCHEMA_VERSION = 1
+
+GROUPS: tuple[Group, ...] = RECORDED + DERIVED
+
+
+def group_of(path: str) -> Group | None:
+    """The declaration a path falls under: ``validation/test/raw`` → ``validation/<set>/<weights>``, or None."""
+    return next((group for group in GROUPS if group.matches(path)), None)
+
+
+__all__ = ["DERIVED", "GROUPS", "RECORDED", "SCHEMA_VERSION", "Group", "Variable", "group_of"]

@@ -1,0 +1,285 @@
+"""Groups that the analysis writes. A path here is what readers use; on disk a version number follows the stage."""
+
+from __future__ import annotations
+
+from deeptracker.schema.recorded import STEPS, statistics
+from deeptracker.schema.variable import Group, Variable
+
+EVENTS = ("n→y", "y→n", "y→y", "n→n")
+DIRECTIONS = ("gain", "loss")
+SIDES = ("left", "right")
+STATES = ("dead", "frozen", "exploding", "non-finite", "saturated")
+REDUCTIONS = ("min", "mean", "max")
+BIN_SIZES = (8, 64, 512)
+
+_PASS = ("validation", "class")
+VIEW = "validation/<set>/<weights>"
+
+
+def _counts(prefix: tuple[str, ...], of: str) -> tuple[Variable, ...]:
+    return (
+        Variable("evaluated", ("validation", *prefix), "int32", "images", f"images of the {of} with an answer"),
+        Variable("accuracy", ("validation", *prefix), "float32", "1", f"share of right answers in the {of}"),
+        Variable("loss", ("validation", *prefix), "float32", "nat", f"mean loss of the {of}"),
+        Variable(
+            "event_counts",
+            ("validation", *prefix, "event"),
+            "int32",
+            "images",
+            f"images of the {of} by what happened since the previous pass; first pass −1",
+        ),
+    )
+
+
+_LEVELS = tuple(
+    Group(f"index/{level}s", f"statistics of each {level}'s concatenated weights", (*statistics(level), STEPS))
+    for level in ("block", "stage")
+) + (
+    Group(
+        "index/model",
+        "statistics of all weights together",
+        (*(Variable(v.name, v.dims[:1], v.dtype, v.units, v.formula) for v in statistics("layer")), STEPS),
+    ),
+)
+
+_PYRAMID = tuple(
+    Group(
+        f"index/{level}s_{size}",
+        f"min, mean and max over bins of {size} records, per {level}",
+        tuple(
+            Variable(
+                v.name,
+                ("iteration_bin", "reduction", level),
+                "float32",
+                v.units,
+                f"over {size} records: {v.formula}",
+            )
+            for v in statistics(level)
+        )
+        + (
+            Variable("records", ("iteration_bin",), "int32", "records", "records in the bin"),
+            Variable("last", ("iteration_bin",), "int64", "iteration", "last iteration of the bin"),
+        ),
+    )
+    for level in ("filter", "layer", "block", "stage")
+    for size in BIN_SIZES
+)
+
+INDEX: tuple[Group, ...] = (
+    *_LEVELS,
+    *_PYRAMID,
+    Group(
+        "index/layer_quantiles",
+        "quantiles over the filters of each layer (0, ¼, ½, ¾, 1)",
+        tuple(
+            Variable(v.name, ("iteration", "layer", "quantile"), "float32", v.units, f"over filters: {v.formula}")
+            for v in statistics("filter")
+            if v.name in {"w_rms", "g_rms", "update_angle", "update_ratio2", "grad_ratio2"}
+        ),
+    ),
+    Group(
+        f"index/{VIEW}/classes",
+        "answers per class",
+        (
+            *_counts(("class",), "class"),
+            Variable("images", ("class",), "int32", "images", "images of the class"),
+            Variable("cluster", ("class",), "int8", "index", "cluster of the class: k-means on standardised error"),
+            Variable(
+                "order",
+                ("class",),
+                "int32",
+                "index",
+                "place of the class: one-dimensional MDS on cosine distance",
+            ),
+        ),
+    ),
+    Group(f"index/{VIEW}/clusters", "answers per cluster of classes", _counts(("cluster",), "cluster")),
+    Group(f"index/{VIEW}/all", "answers of all images", _counts((), "set")),
+    Group(
+        f"index/{VIEW}/images",
+        "the history of each image in single numbers",
+        (
+            Variable("forgetting_events", ("image",), "int32", "events", "right → wrong (Toneva et al., ICLR 2019)"),
+            Variable("first_learned", ("image",), "int32", "pass", "first pass with a right answer, −1 = never"),
+            Variable("unforgettable", ("image",), "int8", "0 or 1", "learned and never forgotten (Toneva et al.)"),
+            Variable("confidence_mean", ("image",), "float32", "1", "mean of exp(−loss) (Swayamdipta et al. 2020)"),
+            Variable(
+                "confidence_std",
+                ("image",),
+                "float32",
+                "1",
+                "deviation of exp(−loss) (Swayamdipta et al. 2020)",
+            ),
+            Variable("correctness", ("image",), "float32", "1", "share of passes with a right answer"),
+            Variable("order", ("image",), "int32", "index", "place of the image inside its class, by correctness"),
+        ),
+    ),
+)
+
+ANOMALIES: tuple[Group, ...] = (
+    Group(
+        "anomalies/filters",
+        "calibrated score of every filter",
+        (
+            Variable(
+                "filter_score",
+                ("iteration", "filter"),
+                "float32",
+                "scales",
+                "residual / scale of the strongest signal",
+            ),
+            Variable("filter_signal", ("iteration", "filter"), "int8", "index", "which signal; −1 = no score yet"),
+        ),
+    ),
+    Group(
+        "anomalies/layers",
+        "calibrated score of every layer (a change common to its filters)",
+        (
+            Variable(
+                "layer_score",
+                ("iteration", "layer"),
+                "float32",
+                "scales",
+                "residual / scale of the strongest signal",
+            ),
+            Variable("layer_signal", ("iteration", "layer"), "int8", "index", "which signal; −1 = no score yet"),
+        ),
+    ),
+    Group(
+        "anomalies/iterations",
+        "the strongest score of each iteration, and the level above which it is an alarm",
+        (
+            Variable("filter_max", ("iteration",), "float32", "scales", "largest |filter_score|"),
+            Variable("layer_max", ("iteration",), "float32", "scales", "largest |layer_score|"),
+            Variable("filter_level", ("iteration",), "float32", "scales", "alarm level; NaN = uncalibrated"),
+            Variable("layer_level", ("iteration",), "float32", "scales", "alarm level; NaN = uncalibrated"),
+            Variable("iteration_score", ("iteration",), "float32", "1", "largest score / its alarm level"),
+        ),
+    ),
+    Group(
+        "anomalies/lowest_cosine",
+        "the original's rule: ten filters of the net with the lowest update_cosine",
+        (
+            Variable("filter", ("iteration", "rank"), "int32", "index", "position on the filter axis"),
+            Variable("update_cosine", ("iteration", "rank"), "float32", "1", "its cosine"),
+        ),
+    ),
+    Group(
+        "anomalies/states",
+        "when a filter entered and left a state",
+        (
+            Variable("onset", ("state", "filter"), "int64", "iteration", "first record in the state, −1 = never"),
+            Variable("end", ("state", "filter"), "int64", "iteration", "first record out of it, −1 = lasts"),
+        ),
+    ),
+    Group(
+        f"anomalies/{VIEW}/classes",
+        "left and right rule, gains and losses apart, and the calibrated class score",
+        (
+            Variable("left", (*_PASS, "k", "direction"), "int32", "images", "flips after ≥ k constant passes"),
+            Variable("right", (*_PASS, "k", "direction"), "int32", "images", "flips, then constant for ≥ k passes"),
+            Variable("final", ("validation", "k"), "int8", "0 or 1", "right rule is final: k−1 later passes exist"),
+            Variable(
+                "class_score",
+                (*_PASS, "direction", "side"),
+                "float32",
+                "scales",
+                "calibrated; NaN = too little history",
+            ),
+            Variable("class_level", ("validation",), "float32", "scales", "alarm level; NaN = uncalibrated"),
+        ),
+    ),
+    Group(
+        "anomalies/events",
+        "ranked events and labels; each document is one event of the JSON format",
+        (
+            Variable("document", ("record",), "str", "", "JSON text of one event"),
+            Variable("rank", ("record",), "int32", "rank", "1 = strongest"),
+            Variable("iteration", ("record",), "int64", "iteration", "onset"),
+        ),
+    ),
+)
+
+CORRELATION: tuple[Group, ...] = (
+    Group(
+        f"correlation/{VIEW}/passes",
+        "top face: classes that the left or right rule marks at a pass",
+        (
+            Variable("abnormal", _PASS, "int8", "0 or 1", "left or right count ≥ threshold"),
+            Variable("count", _PASS, "int32", "images", "larger of left and right count"),
+            Variable("kept", ("class",), "int8", "0 or 1", "class has at least two abnormal passes"),
+        ),
+    ),
+    Group(
+        f"correlation/{VIEW}/front",
+        "front face: anomalous filters of a layer between the previous pass and this one",
+        (
+            Variable("filters", ("validation", "layer"), "int32", "filters", "anomalous filters in the window"),
+            Variable("score", ("validation", "layer"), "float32", "scales", "largest |filter_score| in the window"),
+        ),
+    ),
+    Group(
+        f"correlation/{VIEW}/side",
+        "right face: layer × class",
+        (
+            Variable(
+                "union",
+                ("layer", "class"),
+                "int32",
+                "filters",
+                "union of anomalous filters over abnormal passes",
+            ),
+            Variable(
+                "expected",
+                ("layer", "class"),
+                "float32",
+                "filters",
+                "union expected at the same number of passes",
+            ),
+            Variable("ratio", ("layer", "class"), "float32", "1", "observed / expected"),
+        ),
+    ),
+    Group(
+        f"correlation/{VIEW}/minisets",
+        "filters of one layer that are anomalous in the same (class, iteration) cells",
+        (
+            Variable("layer", ("miniset",), "int32", "index", "layer of the filters"),
+            Variable("size", ("miniset",), "int32", "filters", "number of filters"),
+            Variable("cells", ("miniset",), "int32", "cells", "number of (class, iteration) cells"),
+        ),
+    ),
+    Group(
+        f"correlation/{VIEW}/miniset_cells",
+        "cells of each mini-set",
+        (
+            Variable("miniset", ("record",), "int32", "index", "the mini-set"),
+            Variable("class_index", ("record",), "int32", "index", "class of the cell"),
+            Variable("iteration", ("record",), "int64", "iteration", "pass of the cell"),
+        ),
+    ),
+    Group(
+        f"correlation/{VIEW}/miniset_filters",
+        "filters of each mini-set",
+        (
+            Variable("miniset", ("record",), "int32", "index", "the mini-set"),
+            Variable("filter", ("record",), "int32", "index", "position on the filter axis"),
+        ),
+    ),
+)
+
+DERIVED: tuple[Group, ...] = INDEX + ANOMALIES + CORRELATION
+STAGES = ("index", "anomalies", "correlation")
+
+__all__ = [
+    "ANOMALIES",
+    "BIN_SIZES",
+    "CORRELATION",
+    "DERIVED",
+    "DIRECTIONS",
+    "EVENTS",
+    "INDEX",
+    "REDUCTIONS",
+    "SIDES",
+    "STAGES",
+    "STATES",
+]
