@@ -37,6 +37,9 @@ class Sink(Protocol):
     def last(self, group: str) -> int | None:
         """The last position of a growing group, or None while it is empty."""
 
+    def first(self, group: str) -> int | None:
+        """The first position of a growing group, or None while it is empty."""
+
     def cut(self, position: int) -> None:
         """Drop every row of every growing group at or past ``position``."""
 

@@ -1,0 +1,60 @@
+"""DeepTracker: record what happens inside a network while it trains, find what was unusual, show it.
+
+``import deeptracker as dt`` loads nothing heavy: the stages come in when they are first named (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Recorder": "deeptracker.recording",
+    "watch": "deeptracker.recording",
+    "open_run": "deeptracker.store",
+    "Run": "deeptracker.store",
+    "analyze": "deeptracker.analyze",
+    "view": "deeptracker.view",
+    "export": "deeptracker.export",
+    "app": "deeptracker.app",
+    "testing": "deeptracker.testing",
+    "errors": "deeptracker.errors",
+    "schema": "deeptracker.schema",
+}
+_SUBPACKAGES = {"view", "export", "app", "testing", "errors", "schema"}
+
+if TYPE_CHECKING:
+    from deeptracker import app, errors, export, schema, testing, view
+    from deeptracker.analyze import analyze
+    from deeptracker.recording import Recorder, watch
+    from deeptracker.store import Run, open_run
+
+__all__ = [
+    "Recorder",
+    "Run",
+    "__version__",
+    "analyze",
+    "app",
+    "errors",
+    "export",
+    "open_run",
+    "schema",
+    "testing",
+    "view",
+    "watch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'deeptracker' has no attribute {name!r}")
+    module = importlib.import_module(_WHERE[name])
+    value = module if name in _SUBPACKAGES else getattr(module, name)
+    globals()[name] = value  # also after the submodule of the same name (analyze) was imported
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,198 @@
+"""Validation sets and the answers of every pass, aligned to one order of images per set.
+
+Images are stored sorted by class, so that a class lies together on disk; ids keep who is who. The order is fixed by
+the first pass (or by ``images``); later passes may name any of these images, the others count as not evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from deeptracker.conform import build
+from deeptracker.errors import InputError
+from deeptracker.record.evaluate import evaluate
+from deeptracker.sink import Sink
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(slots=True)
+class ValidationSet:
+    """Images in stored order; ``place`` is the stored position of the i-th image as the user gives them."""
+
+    ids: Array
+    target: Array
+    classes: list[str]
+    place: Array
+    thumbnails: Array | None = None
+    written: bool = False
+
+
+class Answers:
+    """All validation sets of a recording."""
+
+    def __init__(self) -> None:
+        self._sets: dict[str, ValidationSet] = {}
+        self._opened: set[str] = set()
+        self._noise_known: set[str] = set()
+
+    def images(
+        self,
+        name: str,
+        target: npt.ArrayLike,
+        ids: npt.ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        thumbnails: npt.ArrayLike | None = None,
+    ) -> None:
+        """Fix the images of a set, sorted by class; see ``Recorder.images``."""
+        if name in self._sets:
+            raise InputError(f"images(): the set {name!r} is described already")
+        truth = _integers(target, "target")
+        labels = np.arange(len(truth)) if ids is None else np.asarray(ids)
+        if labels.shape != truth.shape:
+            raise InputError(f"images(): {len(labels)} ids for {len(truth)} targets")
+        if len(np.unique(labels)) != len(labels):
+            raise InputError("images(): ids are not unique")
+        if labels.dtype.kind not in "iu":
+            labels = labels.astype(str)
+        known = list(classes) if classes is not None else [str(i) for i in range(int(truth.max(initial=-1)) + 1)]
+        if len(truth) and int(truth.max()) >= len(known):
+            raise InputError(f"images(): target {int(truth.max())} has no name among {len(known)} classes")
+        order = np.argsort(truth, kind="stable")
+        place = np.empty(len(order), np.intp)
+        place[order] = np.arange(len(order))
+        pictures = None if thumbnails is None else _pictures(thumbnails, len(truth))[order]
+        self._sets[name] = ValidationSet(labels[order], truth[order], [str(c) for c in known], place, pictures)
+
+    def put(self, sink: Sink) -> None:
+        """Write the sets that are described and not yet written."""
+        for name, images in self._sets.items():
+            if images.written:
+                continue
+            images.written = True
+            position = np.argsort(images.place).astype(np.int32)
+            arrays: dict[str, Array] = {"target": images.target.astype(np.int32), "position": position}
+            if images.thumbnails is not None:
+                arrays["thumbnail"] = images.thumbnails
+            coordinates = {"image": images.ids, "class": images.classes}
+            sink.put(f"images/{name}", build(f"images/{name}", arrays, coordinates))
+
+    def record(
+        self,
+        sink: Sink,
+        view: str,
+        step: int,
+        *,
+        predicted: npt.ArrayLike | None = None,
+        correct: npt.ArrayLike | None = None,
+        loss: npt.ArrayLike | None = None,
+        confidence: npt.ArrayLike | None = None,
+        target: npt.ArrayLike | None = None,
+        ids: npt.ArrayLike | None = None,
+    ) -> None:
+        """One pass over ``view`` = set/weights; see ``Recorder.validation``."""
+        if predicted is None and correct is None:
+            raise InputError("validation(): give predicted= or correct=")
+        name = view.split("/")[0]
+        given = {"predicted": predicted, "correct": correct, "loss": loss, "confidence": confidence}
+        arrays = {key: np.asarray(_host(value)) for key, value in given.items() if value is not None}
+        size = len(next(iter(arrays.values())))
+        for key, value in arrays.items():
+            if value.shape != (size,):
+                raise InputError(f"validation(): {key} has shape {value.shape}, expected ({size},)")
+        if name not in self._sets:
+            stored = sink.get(f"images/{name}")
+            if stored is not None:
+                self._sets[name] = _restored(stored)
+            else:
+                self.images(name, np.full(size, -1) if target is None else target, ids)
+                ids = None
+            self.put(sink)
+        images = self._sets[name]
+        place = self._places(images, name, size, ids)
+        row: dict[str, Array] = {
+            "predicted": np.full(len(images.ids), -1, np.int16),
+            "correct": np.full(len(images.ids), -1, np.int8),
+            "loss": np.full(len(images.ids), np.nan, np.float16),
+        }
+        if "predicted" in arrays:
+            row["predicted"][place] = arrays["predicted"]
+        if "correct" in arrays:
+            row["correct"][place] = np.asarray(arrays["correct"]).astype(np.int8)
+        else:
+            answered = (row["predicted"] >= 0) & (images.target >= 0)
+            row["correct"][answered] = (row["predicted"] == images.target)[answered]
+        if "confidence" in arrays:
+            with np.errstate(divide="ignore"):
+                arrays["loss"] = -np.log(arrays["confidence"].astype(np.float64))
+        if "loss" in arrays:
+            with np.errstate(over="ignore"):
+                row["loss"][place] = arrays["loss"].astype(np.float16)
+        group = f"validation/{view}"
+        if group not in self._opened:
+            self._opened.add(group)
+            sink.coordinates(group, {"image": images.ids})
+        sink.append(group, step, row)
+
+    def evaluate(self, sink: Sink, view: str, step: int, model: nn.Module, loader: Iterable[Any]) -> None:
+        """Evaluate a model and record its answers; the first time, also how far an evaluation repeats itself."""
+        answers = evaluate(model, loader)
+        if view not in self._noise_known:
+            self._noise_known.add(view)
+            again = evaluate(model, loader)["predicted"]
+            sink.describe({"evaluation_noise": {view: float(np.mean(again != answers["predicted"]))}})
+        name = view.split("/")[0]
+        if name not in self._sets and sink.get(f"images/{name}") is None:
+            self.images(name, answers["target"])
+        self.record(sink, view, step, predicted=answers["predicted"], loss=answers["loss"])
+
+    @staticmethod
+    def _places(images: ValidationSet, name: str, size: int, ids: npt.ArrayLike | None) -> Array:
+        if ids is None:
+            if size != len(images.place):
+                raise InputError(
+                    f"validation(): {size} answers for {len(images.place)} images of {name!r}; name them with ids="
+                )
+            return images.place
+        wanted = np.asarray(ids)
+        order = np.argsort(images.ids)
+        found = order[np.minimum(np.searchsorted(images.ids, wanted, sorter=order), len(order) - 1)]
+        if len(wanted) != size or not np.array_equal(images.ids[found], wanted):
+            raise InputError(f"validation(): ids= names images that the set {name!r} does not hold")
+        return found
+
+
+def _restored(stored: Any) -> ValidationSet:
+    """A set as an earlier session wrote it."""
+    ids = stored["image"].values
+    place = np.argsort(stored["position"].values)
+    classes = [str(c) for c in stored["class"].values]
+    return ValidationSet(ids, stored["target"].values, classes, place, written=True)
+
+
+def _host(value: Any) -> Any:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _integers(values: Any, what: str) -> Array:
+    array = np.asarray(_host(values))
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InputError(f"images(): {what} must be one integer an image, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.int64)
+
+
+def _pictures(values: Any, count: int) -> Array:
+    array = np.asarray(_host(values))
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or len(array) != count or array.shape[-1] not in (1, 3, 4):
+        raise InputError(f"images(): thumbnails must be ({count}, y, x) or ({count}, y, x, band), not {array.shape}")
+    if array.dtype.kind == "f":
+        array = np.clip(np.nan_to_num(array) * 255, 0, 255).round()
+    return array.astype(np.uint8)

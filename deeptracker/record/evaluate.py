@@ -1,0 +1,74 @@
+"""One validation pass that leaves no trace in the training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import RandomSampler
+
+from deeptracker.errors import InputError
+from deeptracker.record.graph import tensors
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every random state and every module's training flag is as before.
+
+    Even an unshuffled DataLoader draws from torch's generator, so a validation pass would change the training.
+    """
+    flags = {module: module.training for module in model.modules()}
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    devices = (
+        list(range(torch.cuda.device_count())) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    )
+    device_states = [torch.cuda.get_rng_state(device) for device in devices]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, flag in flags.items():
+            module.training = flag
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+        for device, state in zip(devices, device_states, strict=True):
+            torch.cuda.set_rng_state(state, device)
+
+
+def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers of a classifier on every image of a loader of (images, targets) batches.
+
+    Returns
+    -------
+    ``predicted``, ``target`` (image,) integers and ``loss`` (image,) float32, cross-entropy in nat, in the order of
+    the loader.
+
+    Raises
+    ------
+    InputError
+        The loader shuffles (images could not be followed), yields no pairs, or is empty.
+    """
+    if isinstance(getattr(loader, "sampler", None), RandomSampler):
+        raise InputError("the validation loader shuffles: images could not be followed; give one with shuffle=False")
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    predicted, target, loss = [], [], []
+    with untouched(model):
+        for batch in loader:
+            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+                raise InputError("the validation loader must yield (images, targets); or call recorder.validation(…)")
+            images, truth = batch[0].to(device), batch[1].to(device)
+            logits = tensors(model(images))[0].float()
+            predicted.append(logits.argmax(1).cpu())
+            loss.append(nn.functional.cross_entropy(logits, truth, reduction="none").cpu())
+            target.append(truth.cpu())
+    if not predicted:
+        raise InputError("the validation loader is empty")
+    parts = {"predicted": predicted, "target": target, "loss": loss}
+    return {name: torch.cat(values).numpy() for name, values in parts.items()}
