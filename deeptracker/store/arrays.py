@@ -1,0 +1,235 @@
+"""Zarr arrays of a run: made, extended by whole files, read with every checksum compared.
+
+Two codec pipelines are at work. zarrs decodes several times faster, but compares a chunk's checksum only when the
+whole chunk is asked for; so it reads whole shards, and parts of shards go through Zarr's own pipeline. Writing goes
+through Zarr's own as well: zarrs leaves out chunks of fill values, and a missing file must mean damage here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from zarr.core.metadata.v3 import ArrayV3Metadata
+from zarr.storage import LocalStore, StorePath
+
+from deeptracker.errors import DamagedRunError
+from deeptracker.store.durable import move_file, write_file
+from deeptracker.store.layout import Grid, encoding
+
+_PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
+_FAST = "zarrs.ZarrsCodecPipeline" if find_spec("zarrs") else _PLAIN
+# The choice of a pipeline is a global setting of zarr, looked at when an array is opened.
+_CHOOSING = threading.Lock()
+
+Key = tuple[Any, ...]
+
+
+def make_group(folder: Path, attributes: Mapping[str, Any]) -> None:
+    """Write (or replace) the metadata of a group, and of the groups above it up to the hierarchy."""
+    document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+    write_file(folder / "zarr.json", [json.dumps(document, ensure_ascii=False, indent=2).encode()])
+
+
+def make_array(
+    folder: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    fill: object,
+    grid: Grid,
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any],
+) -> zarr.Array[Any]:
+    """Create an array in a folder of its own."""
+    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _PLAIN}):
+        return zarr.create_array(
+            LocalStore(folder),
+            shape=shape,
+            dimension_names=dims,
+            attributes=dict(attributes),
+            overwrite=True,
+            **encoding(dtype, fill, grid),
+        )
+
+
+def open_for_reading(folder: Path, fast: bool = False) -> zarr.Array[Any]:
+    """Open an array as its metadata describe it."""
+    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
+        return zarr.open_array(LocalStore(folder, read_only=True), mode="r")
+
+
+def _reshaped(metadata: ArrayV3Metadata, folder: Path, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
+    read_only = not str(folder).endswith(".part")
+    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
+        return zarr.Array(
+            zarr.AsyncArray(
+                metadata=metadata.update_shape(shape),
+                store_path=StorePath(LocalStore(folder, read_only=read_only), ""),
+                config={"write_empty_chunks": True},
+            )
+        )
+
+
+class RowFiles:
+    """An array of a run: each of its files holds whole rows, so that it grows by whole files.
+
+    How many rows count is the caller's to say; the metadata of a growing array may lag behind.
+
+    Parameters
+    ----------
+    folder : folder of the array.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        array = open_for_reading(folder)
+        # Every array of a run is Zarr v3; the union with v2 is for arrays of unknown origin.
+        self._metadata = cast("ArrayV3Metadata", array.metadata)
+        self._file_shape: tuple[int, ...] = array.shards or array.chunks
+        self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
+
+    @property
+    def file_rows(self) -> int:
+        """Rows in one file."""
+        return self._file_shape[0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape as the metadata say."""
+        return tuple(self._metadata.shape)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return tuple(str(name) for name in self._metadata.dimension_names or ())
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the array."""
+        return dict(self._metadata.attributes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy dtype of the array."""
+        return self._metadata.data_type.to_native_dtype()
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return tuple(self._metadata.shape[1:])
+
+    def _file(self, number: int) -> Path:
+        return self.folder.joinpath("c", str(number), *("0" for _ in self._file_shape[1:]))
+
+    def _view(self, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
+        found = self._views.get((shape, fast))
+        if found is None:
+            if len(self._views) > 8:
+                self._views.clear()
+            found = self._views[shape, fast] = _reshaped(self._metadata, self.folder, shape, fast)
+        return found
+
+    def read(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
+        """At least one row of the array, every byte checked.
+
+        Parameters
+        ----------
+        rows : a slice with positive step, or sorted row numbers.
+        rest : an int, slice with positive step or array for each other axis.
+
+        Raises
+        ------
+        DamagedRunError
+            A file is missing, or its bytes are not what was written.
+        """
+        size = self.file_rows
+        whole = all(isinstance(k, slice) and k == slice(None) for k in rest)
+        if isinstance(rows, slice):
+            count = len(range(rows.start, rows.stop, rows.step or 1))
+            first, last = rows.start, rows.start + (count - 1) * (rows.step or 1)
+            files: Any = range(first // size, last // size + 1)
+        else:
+            count, first, last = len(rows), int(rows[0]), int(rows[-1])
+            files = np.unique(rows // size)
+        self._check_present(files)
+        start, stop = first // size * size, (last // size + 1) * size
+        padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self._file_shape[1:], strict=True))
+        try:
+            if whole and count * 2 >= stop - start:
+                block = self._view((stop, *padded), True)[(slice(start, stop), *(slice(None) for _ in padded))]
+                picked = (
+                    slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
+                )
+                return np.asarray(block)[(picked, *(slice(0, n) for n in self.row_shape))]
+            view = self._view((stop, *self.row_shape), False)
+            if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):
+                return np.asarray(view[(slice(first, last + 1, rows.step), *rest)])
+            return np.asarray(view.oindex[(rows, *rest)])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise DamagedRunError(f"{self.folder}: {error}") from error
+
+    def _check_present(self, files: Any) -> None:
+        for number in files:
+            if not self._file(int(number)).exists():
+                raise DamagedRunError(
+                    f"{self.folder}: the file of rows from {int(number) * self.file_rows} is missing"
+                )
+
+    def write(self, start: int, data: np.ndarray[Any, Any], making: Path) -> None:
+        """Put rows at ``start``; whole files are made aside and moved in place, so earlier rows are never at risk.
+
+        Parameters
+        ----------
+        start : row at which the data begin; rows before it must be there.
+        data : shape (rows, …).
+        making : folder on the same file system, for the file in the making.
+        """
+        size, done = self.file_rows, 0
+        while done < len(data):
+            number, offset = divmod(start + done, size)
+            take = min(size - offset, len(data) - done)
+            block = np.full((size, *self.row_shape), self._metadata.fill_value, data.dtype)
+            if offset:
+                block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
+            block[offset : offset + take] = data[done : done + take]
+            part = making / f"{number}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            _reshaped(self._metadata, part, block.shape, False)[...] = block
+            move_file(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
+            shutil.rmtree(part, ignore_errors=True)
+            done += take
+
+    def _everything(self) -> Key:
+        return tuple(slice(None) for _ in self.row_shape)
+
+    def set_rows(self, rows: int) -> None:
+        """Say in the metadata how many rows there are, for readers that know nothing of the commit."""
+        path = self.folder / "zarr.json"
+        document = json.loads(path.read_bytes())
+        if document["shape"][0] != rows:
+            document["shape"][0] = rows
+            write_file(path, [json.dumps(document, ensure_ascii=False, indent=2).encode()])
+
+    def drop_after(self, rows: int) -> None:
+        """Remove files that hold no row before ``rows``."""
+        folder = self.folder / "c"
+        for child in folder.iterdir() if folder.is_dir() else ():
+            if child.name.isdigit() and int(child.name) * self.file_rows >= rows:
+                shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+
+@lru_cache(maxsize=2048)
+def row_files(folder: Path, history: object) -> RowFiles:
+    """An open array, kept for as long as the ``history`` it belongs to is the same."""
+    return RowFiles(folder)
+
+
+__all__ = ["RowFiles", "make_array", "make_group", "open_for_reading", "row_files"]

@@ -1,0 +1,83 @@
+"""The runs of a folder, one row each, from their markers alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deeptracker.errors import DeepTrackerError, NotARunError
+from deeptracker.store.commit import holds_run
+from deeptracker.store.durable import is_locked
+from deeptracker.store.layout import LOCK
+from deeptracker.store.run import Run, open_run
+
+COLUMNS = ("name", "iterations", "layers", "filters", "passes", "images", "bytes", "state", "started", "committed")
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Bytes of all files below a folder; files that vanish meanwhile count nothing."""
+    total = 0
+    for here, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(here, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def state(run: Run) -> str:
+    """``live`` while a writer holds the run, ``closed`` after its close, ``interrupted`` where it never closed."""
+    if is_locked(run.path / LOCK):
+        return "live"
+    return "closed" if run.commit.closed else "interrupted"
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """The figures of a run that its marker knows; costs nothing however long the run is."""
+    groups = run.commit.groups
+    filters, layers = groups.get("filters/dense"), groups.get("layers/dense")
+    passes = [growth for path, growth in groups.items() if path.startswith("validation/")]
+    scalars = groups.get("scalars")
+    steps = [growth.last for growth in (scalars, filters) if growth is not None and growth.last is not None]
+    return {
+        "name": run.path.name,
+        "iterations": filters.rows if filters else 0,
+        "last": max(steps) if steps else None,
+        "layers": layers.columns["w_rms"].shape[0] if layers and "w_rms" in layers.columns else 0,
+        "filters": filters.columns["w_rms"].shape[0] if filters and "w_rms" in filters.columns else 0,
+        "passes": max((growth.rows for growth in passes), default=0),
+        "images": max((growth.columns["correct"].shape[0] for growth in passes if growth.rows), default=0),
+        "bytes": bytes_on_disk(run.path),
+        "state": state(run),
+        "started": run.attributes.get("started", ""),
+        "committed": run.commit.when,
+    }
+
+
+def list_runs(folder: str | Path) -> pd.DataFrame:
+    """The runs directly below a folder, by name. A run that cannot be opened says why in ``state``.
+
+    Raises
+    ------
+    NotARunError
+        There is no such folder.
+    """
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise NotARunError(f"{place} is not a folder: give the folder that holds the runs")
+    rows = []
+    for child in sorted(place.iterdir()):
+        if not holds_run(child):
+            continue
+        try:
+            rows.append(summary(open_run(child)))
+        except DeepTrackerError as error:
+            rows.append({"name": child.name, "state": str(error)})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+__all__ = ["bytes_on_disk", "list_runs", "state", "summary"]

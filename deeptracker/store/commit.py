@@ -1,0 +1,197 @@
+"""The commit marker: what of a run counts. Readers cut to it; a starting writer cuts back to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deeptracker.errors import DamagedRunError, NewerRunError, NotARunError
+from deeptracker.schema import SCHEMA_VERSION
+from deeptracker.store.durable import write_file
+from deeptracker.store.layout import COMMIT, LOG, run_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One variable of a growing group: dims with the growing one first, and the shape of a row."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How far a growing group has come: rows in shards, rows in the tail, last position."""
+
+    axis: str
+    shard_rows: int
+    columns: Mapping[str, Column]
+    shards: int = 0
+    tail: int = 0
+    last: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """All committed rows."""
+        return self.shards + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class TailFile:
+    """One raw file of the tail: for each group in it, the first row and the number of rows."""
+
+    name: str
+    size: int
+    spans: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One state of a run. ``cuts`` counts how often rows were dropped: until it changes, rows stay what they are."""
+
+    run: str
+    generation: int = 0
+    cuts: int = 0
+    closed: bool = False
+    when: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Growth] = field(default_factory=dict)
+    tail: tuple[TailFile, ...] = ()
+    tables: Mapping[str, int] = field(default_factory=dict)
+
+    def with_group(self, path: str, growth: Growth) -> Commit:
+        """The same with one group's growth replaced."""
+        return replace(self, groups={**self.groups, path: growth})
+
+
+def _encode(commit: Commit) -> bytes:
+    groups = {
+        path: {
+            "axis": growth.axis,
+            "shard_rows": growth.shard_rows,
+            "shards": growth.shards,
+            "tail": growth.tail,
+            "last": growth.last,
+            "columns": {
+                name: {"dims": column.dims, "dtype": column.dtype, "shape": column.shape}
+                for name, column in growth.columns.items()
+            },
+        }
+        for path, growth in commit.groups.items()
+    }
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run": commit.run,
+        "generation": commit.generation,
+        "cuts": commit.cuts,
+        "closed": commit.closed,
+        "when": commit.when,
+        "attributes": dict(commit.attributes),
+        "groups": groups,
+        "tail": [{"name": file.name, "size": file.size, "spans": dict(file.spans)} for file in commit.tail],
+        "tables": dict(commit.tables),
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _decode(document: Mapping[str, Any]) -> Commit:
+    groups = {
+        path: Growth(
+            axis=entry["axis"],
+            shard_rows=entry["shard_rows"],
+            shards=entry["shards"],
+            tail=entry["tail"],
+            last=entry["last"],
+            columns={
+                name: Column(tuple(column["dims"]), column["dtype"], tuple(column["shape"]))
+                for name, column in entry["columns"].items()
+            },
+        )
+        for path, entry in document["groups"].items()
+    }
+    tail = tuple(
+        TailFile(file["name"], file["size"], {group: (a, b) for group, (a, b) in file["spans"].items()})
+        for file in document["tail"]
+    )
+    return Commit(
+        run=document["run"],
+        generation=document["generation"],
+        cuts=document["cuts"],
+        closed=document["closed"],
+        when=document["when"],
+        attributes=document["attributes"],
+        groups=groups,
+        tail=tail,
+        tables=document["tables"],
+    )
+
+
+def save_commit(folder: Path, commit: Commit) -> None:
+    """Make a state count: written aside, fsynced, renamed, folder fsynced."""
+    write_file(folder / COMMIT, [_encode(commit)])
+
+
+def holds_run(path: str | Path) -> bool:
+    """Whether a path leads to a run."""
+    return (run_folder(path) / COMMIT).is_file()
+
+
+def load_commit(path: str | Path) -> Commit:
+    """The state that counts now.
+
+    Raises
+    ------
+    NotARunError
+        Nothing there, an empty folder, or something that is not a run.
+    NewerRunError
+        Written by a newer DeepTracker.
+    DamagedRunError
+        The marker cannot be understood.
+    """
+    folder = run_folder(path)
+    try:
+        raw = (folder / COMMIT).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotARunError(_why_no_run(folder)) from None
+    except PermissionError:
+        raise NotARunError(f"{folder / COMMIT} may not be read: check the permissions") from None
+    try:
+        document = json.loads(raw)
+        version = int(document["schema_version"])
+        if version > SCHEMA_VERSION:
+            raise NewerRunError(
+                f"{folder} has schema version {version}, this DeepTracker knows {SCHEMA_VERSION}: "
+                "upgrade with pip install --upgrade deeptracker"
+            )
+        return _decode(document)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedRunError(
+            f"{folder / COMMIT} cannot be understood: restore it from a copy, or record anew"
+        ) from None
+
+
+def _why_no_run(folder: Path) -> str:
+    remedy = "give the path of a run, such as runs/demo"
+    if not folder.exists():
+        return f"{folder} does not exist: {remedy}"
+    if not folder.is_dir():
+        return f"{folder} is a file, not a run: {remedy}"
+    if not any(folder.iterdir()):
+        return f"{folder} is an empty folder: {remedy}"
+    if (folder / LOG).exists():
+        return f"{folder} was begun but nothing in it was committed: record anew"
+    inside = sorted(child.name for child in folder.iterdir() if (child / COMMIT).is_file())
+    if inside:
+        return f"{folder} is a folder of runs, not a run: give one of them, such as {folder / inside[0]}"
+    return f"{folder} is not a run (it has no {COMMIT}): {remedy}"
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Changes whenever the marker is replaced; costs one stat."""
+    status = os.stat(path / COMMIT)
+    return status.st_ino, status.st_mtime_ns

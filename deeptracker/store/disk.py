@@ -1,0 +1,182 @@
+"""What a writer does to the files of a run, each step ending in a commit. No threads, no buffers."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deeptracker.errors import InputError
+from deeptracker.schema import SCHEMA_VERSION
+from deeptracker.store.arrays import RowFiles, make_group
+from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
+from deeptracker.store.durable import move_folder, sync_tree
+from deeptracker.store.joined import JoinedArray
+from deeptracker.store.layout import LOG, MAKING, TAIL
+from deeptracker.store.rows import Block
+from deeptracker.store.shards import cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
+from deeptracker.store.tables import read_group, write_group
+from deeptracker.store.tail import write_tail
+
+
+class Disk:
+    """The committed state of a run that is being written, and the steps from one state to the next.
+
+    Parameters
+    ----------
+    path : folder of the run; the caller holds its lock.
+    resume : go on with a run that is there.
+    """
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path = path
+        if holds_run(path):
+            if not resume:
+                raise InputError(f"{path} already holds a run: choose another path, or resume it")
+            self.commit = load_commit(path)
+            self._clean()
+            self._finish_moves()
+            if any(growth.shards % growth.shard_rows for growth in self.commit.groups.values()):
+                self.save(cut_rows(path, self.commit, {}, self._tail_name()))
+        else:
+            self.commit = Commit(run=uuid.uuid4().hex, attributes={"schema_version": SCHEMA_VERSION})
+            make_group(path / LOG, {"schema_version": SCHEMA_VERSION})
+            self.save(self.commit)
+
+    def save(self, commit: Commit) -> None:
+        """Make a state count, then remove the files of the tail that it no longer names."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        commit = replace(commit, generation=self.commit.generation + 1, when=now)
+        save_commit(self.path, commit)
+        stale = {file.name for file in self.commit.tail} - {file.name for file in commit.tail}
+        self.commit = commit
+        for name in stale:
+            (self.path / TAIL / name).unlink(missing_ok=True)
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Merge attributes into those of the run."""
+        self.save(replace(self.commit, attributes={**self.commit.attributes, **attributes}))
+
+    def add(self, blocks: Iterable[tuple[str, Block, Mapping[str, Column]]]) -> None:
+        """Commit new rows of several groups, as one file of the tail."""
+        blocks = list(blocks)
+        file = write_tail(
+            self.path / TAIL, self._tail_name(), {group: (block.start, block.rows()) for group, block, _ in blocks}
+        )
+        commit = self.commit
+        for group, block, columns in blocks:
+            growth = commit.groups.get(group) or Growth(block.axis, rows_per_shard(columns), columns)
+            commit = commit.with_group(
+                group,
+                replace(
+                    growth,
+                    columns={**growth.columns, **columns},
+                    tail=growth.tail + block.count,
+                    last=int(block.arrays[block.axis][block.count - 1]),
+                ),
+            )
+        self.save(replace(commit, tail=(*commit.tail, file), closed=False))
+
+    def maintain(self) -> None:
+        """Whole shards leave the tail; files of the tail that grew many or stale are merged."""
+        commit = self.commit
+        for group, growth in self.commit.groups.items():
+            if growth.tail >= growth.shard_rows:
+                commit = move_rows(self.path, commit, group, growth.rows // growth.shard_rows * growth.shard_rows)
+        commit = merge_tail(self.path, commit, self._tail_name())
+        if commit != self.commit:
+            self.save(commit)
+
+    def cut(self, position: int) -> None:
+        """Drop the rows of every growing group at or past ``position``."""
+        keep: dict[str, int] = {}
+        for group, growth in self.commit.groups.items():
+            if growth.last is not None and growth.last >= position:
+                positions = JoinedArray(self.path, self.commit, group, growth.axis)
+                keep[group] = int(np.searchsorted(positions.rows(slice(0, growth.rows)), position))
+        if not keep:
+            return
+        self.save(cut_rows(self.path, self.commit, keep, self._tail_name()))
+        for group in keep:
+            growth = self.commit.groups[group]
+            for name in growth.columns:
+                if (self.path / LOG / group / name / "zarr.json").is_file():
+                    files = RowFiles(self.path / LOG / group / name)
+                    files.set_rows(growth.shards)
+                    files.drop_after(growth.shards)
+
+    def finish(self) -> None:
+        """Bring every row into the hierarchy, the last shard partly filled: the run is plain Zarr then."""
+        commit = self.commit
+        for group, growth in commit.groups.items():
+            if growth.tail:
+                commit = move_rows(self.path, commit, group, growth.rows)
+        make_group(self.path / LOG, commit.attributes)
+        self.save(replace(commit, tail=(), closed=True))
+        shutil.rmtree(self.path / MAKING, ignore_errors=True)
+
+    def put(self, group: str, table: xr.Dataset) -> None:
+        """Write a static group (or the coordinates of an empty growing one), replacing an earlier one."""
+        version = self.commit.generation + 1
+        making = making_folder(self.path, group, version)
+        shutil.rmtree(making, ignore_errors=True)
+        write_group(making, group, table.compute())
+        sync_tree(making)
+        groups = {path: growth for path, growth in self.commit.groups.items() if path != group}
+        self.save(replace(self.commit, groups=groups, tables={**self.commit.tables, group: version}))
+        self._finish_moves()
+
+    def get(self, group: str) -> xr.Dataset | None:
+        """A static group (or the coordinates of a growing one), lazily indexed, or None."""
+        return read_table(self.path, self.commit, group)
+
+    def _clean(self) -> None:
+        """Remove what a killed writer left: files of the tail and unfinished parts that no commit names."""
+        named = {file.name for file in self.commit.tail}
+        for child in (self.path / TAIL).iterdir() if (self.path / TAIL).is_dir() else ():
+            if child.name not in named:
+                child.unlink()
+        tables = {making_folder(self.path, *item) for item in self.commit.tables.items()}
+        for child in (self.path / MAKING).iterdir() if (self.path / MAKING).is_dir() else ():
+            if child not in tables:
+                shutil.rmtree(child, ignore_errors=True)
+
+    def _finish_moves(self) -> None:
+        """Bring tables that were committed but not yet moved to their place in the hierarchy."""
+        for group, version in self.commit.tables.items():
+            making = making_folder(self.path, group, version)
+            if making.is_dir():
+                make_parents(self.path / LOG, group)
+                move_folder(making, self.path / LOG / group, making.with_name(making.name + ".old"))
+
+    def _tail_name(self) -> str:
+        return f"{self.commit.generation + 1:09d}.tail"
+
+
+def making_folder(path: Path, group: str, version: int) -> Path:
+    """Where a table is made before it moves into the hierarchy."""
+    return path / MAKING / f"{group.replace('/', '~')}.{version}"
+
+
+def read_table(path: Path, commit: Commit, group: str) -> xr.Dataset | None:
+    """A static group (or the coordinates of a growing one) as a commit has it, lazily indexed, or None."""
+    version = commit.tables.get(group)
+    if version is None:
+        return None
+    growth = commit.groups.get(group)
+    return read_group(
+        (making_folder(path, group, version), path / LOG / group),
+        f"{path}: {group}",
+        (commit.run, version),
+        () if growth is None else growth.columns.keys(),
+    )
+
+
+__all__ = ["Disk", "making_folder", "read_table"]

@@ -1,0 +1,156 @@
+"""Writing that survives a kill and a power cut: aside, fsynced, renamed, folder fsynced. And the lock of a writer."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import time
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from deeptracker.errors import LockedRunError
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file durable, whoever wrote them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and name below a folder durable."""
+    for here, _, files in os.walk(folder):
+        for name in files:
+            sync_file(Path(here, name))
+        sync_folder(Path(here))
+    sync_folder(folder.parent)
+
+
+def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> int:
+    """Replace a file atomically; readers see the old bytes or the new ones. Returns the number of bytes."""
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    size = 0
+    try:
+        with open(aside, "wb") as file:
+            for part in parts:
+                size += file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return size
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Put a finished file in its place, over an earlier one."""
+    sync_file(source)
+    make_folder(target.parent)
+    os.replace(source, target)
+    sync_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, names durable."""
+    missing = [folder, *folder.parents]
+    missing = missing[: next(i for i, path in enumerate(missing) if path.exists())]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
+def move_folder(source: Path, target: Path, aside: Path) -> None:
+    """Put a finished folder in place of another one, which goes aside and is removed."""
+    make_folder(target.parent)
+    if target.exists():
+        os.rename(target, aside)
+    os.rename(source, target)
+    sync_folder(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+class WriterLock:
+    """An advisory lock on a file (``flock``): the kernel frees it when the process ends, however it ends.
+
+    Raises
+    ------
+    LockedRunError
+        Another writer holds it.
+    """
+
+    def __init__(self, path: Path, run: Path, patience: float = 0.3) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + patience
+        # A reader that looks whether the run is live holds the lock for an instant: so try more than once.
+        while not _try_lock(self._descriptor):
+            if time.monotonic() >= deadline:
+                holder = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                os.close(self._descriptor)
+                self._descriptor = None
+                raise LockedRunError(
+                    f"{run} is being written by {holder}: wait until it closes, or record to another path"
+                )
+            time.sleep(0.02)
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        # A forked child (a data loader's worker) inherits the descriptor, and would keep the lock past our death.
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _close_in_child(reference))
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _close_in_child(reference: weakref.ref[Any]) -> None:
+    lock = reference()
+    if lock is not None:
+        lock.release()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a writer holds the lock right now."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+__all__ = ["WriterLock", "is_locked", "make_folder", "move_file", "move_folder", "sync_tree", "write_file"]

@@ -1,0 +1,170 @@
+"""One labelled array out of shards and tail, read when values are taken."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from deeptracker import conform
+from deeptracker.errors import DamagedRunError, RunError
+from deeptracker.store.arrays import Key, row_files
+from deeptracker.store.commit import Column, Commit, load_commit, stamp
+from deeptracker.store.layout import LOG, TAIL
+from deeptracker.store.tail import read_tail
+
+_ATTEMPTS = 5
+
+
+@lru_cache(maxsize=256)
+def _history(folder: Path, seen: tuple[int, int]) -> tuple[str, int]:
+    commit = load_commit(folder)
+    return commit.run, commit.cuts
+
+
+class JoinedArray(BackendArray):
+    """A variable of a growing group as one commit has it; cheap to pickle, and to index lazily.
+
+    While a writer goes on, rows move from the tail into shards. Row numbers never change (until rows are cut), so a
+    row that is no longer where this commit says is looked up in the newest one.
+
+    Parameters
+    ----------
+    folder : the run.
+    commit : the state to read.
+    group, name : the variable.
+    """
+
+    def __init__(self, folder: Path, commit: Commit, group: str, name: str) -> None:
+        growth = commit.groups[group]
+        self.folder, self.group, self.name = folder, group, name
+        self.run, self.cuts, self.generation, self.growth = commit.run, commit.cuts, commit.generation, growth
+        self.column: Column = growth.columns[name]
+        self.tail = tuple((file.name, *file.spans[group]) for file in commit.tail if group in file.spans)
+        self.shape = (growth.rows, *self.column.shape)
+        self.dtype = np.dtype(self.column.dtype)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return ("deeptracker", str(self.folder), self.run, self.cuts, self.group, self.name, self.shape)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._take)
+
+    def _take(self, key: Key) -> np.ndarray[Any, Any]:
+        rows, rest = key[0], key[1:]
+        if isinstance(rows, slice):
+            result = self.rows(slice(*rows.indices(self.shape[0])), rest)
+        elif np.ndim(rows) == 0:
+            result = self.rows(slice(int(rows), int(rows) + 1), rest)[0]
+        else:
+            result = self.rows(np.asarray(rows), rest)
+        return result
+
+    def rows(self, rows: slice | np.ndarray[Any, Any], rest: Key | None = None) -> np.ndarray[Any, Any]:
+        """Rows by number.
+
+        Raises
+        ------
+        DamagedRunError
+            Bytes are not what was written; names group and variable.
+        RunError
+            The rows were cut away since this commit.
+        """
+        where = self
+        rest = tuple(slice(None) for _ in self.column.shape) if rest is None else rest
+        for _ in range(_ATTEMPTS):
+            try:
+                result = where._read(rows, rest)
+            except (OSError, DamagedRunError) as error:
+                newer = self._newest()
+                if newer is None or newer.generation == where.generation:
+                    raise self._damaged(error) from error
+                where = newer
+                continue
+            self._check_history()
+            return result
+        raise RunError(f"{self.folder} changes faster than it can be read: try again")
+
+    def _check_history(self) -> None:
+        try:
+            unchanged = _history(self.folder, stamp(self.folder)) == (self.run, self.cuts)
+        except FileNotFoundError:
+            raise RunError(f"{self.folder} is gone: open it again where it lies now") from None
+        if not unchanged:
+            raise RunError(
+                f"{self.folder}: rows were dropped from the run since it was opened: call refresh() and read again"
+            )
+
+    def _newest(self) -> JoinedArray | None:
+        self._check_history()
+        commit = load_commit(self.folder)
+        if self.name not in commit.groups[self.group].columns:
+            return None
+        return JoinedArray(self.folder, commit, self.group, self.name)
+
+    def _damaged(self, error: Exception) -> DamagedRunError:
+        return DamagedRunError(
+            f"{self.folder}: {self.group}/{self.name} is damaged ({error}): "
+            f"deeptracker verify {self.folder} names every damaged part"
+        )
+
+    def _read(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
+        shards = self.growth.shards
+        if isinstance(rows, slice):
+            numbers = range(rows.start, rows.stop, rows.step or 1)
+            inside = min(len(numbers), max(0, -(-(shards - rows.start) // numbers.step)))
+            head: Any = slice(rows.start, min(rows.stop, shards), numbers.step)
+            behind: Any = np.arange(numbers[inside], rows.stop, numbers.step) if inside < len(numbers) else None
+        else:
+            inside = int(np.searchsorted(rows, shards))
+            head, behind = rows[:inside], rows[inside:] if inside < len(rows) else None
+        parts = []
+        if inside:
+            array = row_files(self.folder / LOG / self.group / self.name, (self.run, self.cuts))
+            parts.append(array.read(head, rest))
+        if behind is not None:
+            parts.append(self._from_tail(behind, rest))
+        if not parts:
+            return outer(np.empty((0, *self.column.shape), self.dtype), rest)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _from_tail(self, rows: np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
+        out = np.full((len(rows), *self.column.shape), self.fill, self.dtype)
+        found = 0
+        for name, start, count in self.tail:
+            low, high = np.searchsorted(rows, (start, start + count))
+            if low == high:
+                continue
+            found += high - low
+            block = read_tail(self.folder / TAIL / name, self.run, self.group, self.name)
+            if block is not None:
+                out[low:high] = block[rows[low:high] - start]
+        if found != len(rows):
+            raise DamagedRunError("the tail lacks rows that were committed")
+        return outer(out, rest)
+
+    @property
+    def fill(self) -> Any:
+        """Value of the rows before a variable first appeared."""
+        if self.name == self.growth.axis:
+            return -1
+        return conform.variable(self.group, self.name).fill
+
+
+def outer(block: np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
+    """Index each axis after the first by itself."""
+    for axis in reversed(range(len(rest))):
+        block = block[(slice(None),) * (axis + 1) + (rest[axis],)]
+    return block
+
+
+def read_rows(folder: Path, commit: Commit, group: str, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+    """Rows [start, stop) of a variable, loaded."""
+    return JoinedArray(folder, commit, group, name).rows(slice(start, stop))
+
+
+__all__ = ["JoinedArray", "outer", "read_rows"]

@@ -1,0 +1,112 @@
+"""How arrays lie on disk: shards, inner chunks, codecs, fill values. No reading or writing here.
+
+A run is a folder: ``log.zarr`` is one Zarr v3 hierarchy; marker, tail, lock and what is being made lie beside it,
+since a foreign file inside the hierarchy makes other Zarr tools warn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+SHARD_BYTES = 4 << 20
+SHARD_ROWS = (16, 4096)
+INNER = (64, 512)
+PLAIN_CHUNK = 65_536
+TABLE_CHUNK_BYTES = 1 << 20
+
+LOG = "log.zarr"
+COMMIT = "commit.json"
+STAGES = "stages.json"
+TAIL = "tail"
+MAKING = "making"
+LOCK = "lock"
+ANALYSIS_LOCK = "analysis.lock"
+
+
+def run_folder(path: str | Path) -> Path:
+    """``RUN`` of either ``RUN`` or ``RUN/log.zarr``: both name the run."""
+    folder = Path(path).expanduser()
+    return folder.parent if folder.name == LOG else folder
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Inner chunks of an array, and the shards they are packed into (None: plain chunks)."""
+
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+
+    @property
+    def file_rows(self) -> int:
+        """Rows along the first axis in one file."""
+        return (self.shards or self.chunks)[0]
+
+
+def shard_rows(row_bytes: int) -> int:
+    """Rows of a group that make a shard: a power of two for which a variable's shard is about 4 MiB.
+
+    Parameters
+    ----------
+    row_bytes : size of one row of the group's largest variable.
+    """
+    wanted = max(1, SHARD_BYTES // max(1, row_bytes))
+    return min(max(1 << (wanted.bit_length() - 1), SHARD_ROWS[0]), SHARD_ROWS[1])
+
+
+def growing_grid(row_shape: tuple[int, ...], rows_per_shard: int, dims: tuple[str, ...] = ()) -> Grid:
+    """Grid of an array that grows along its first axis: whole rows in every shard, small inner chunks.
+
+    Numbers (and a few of them, such as the learning rate of each parameter group) lie in plain, larger chunks: a
+    shard of them would be a small file for every few thousand rows.
+    """
+    if not row_shape or "param_group" in dims:
+        return Grid((PLAIN_CHUNK, *row_shape), None)
+    inner: list[int] = []
+    room = INNER[1]
+    for size in reversed(row_shape):
+        take = max(1, min(size, room))
+        inner.insert(0, take)
+        room = max(1, room // take)
+    chunks = (min(INNER[0], rows_per_shard), *inner)
+    whole = tuple(-(-max(size, 1) // chunk) * chunk for size, chunk in zip(row_shape, inner, strict=True))
+    return Grid(chunks, (rows_per_shard, *whole))
+
+
+def table_grid(shape: tuple[int, ...], item_bytes: int) -> Grid:
+    """Grid of an array that is written whole: plain chunks of about 1 MiB along the first axis."""
+    if not shape:
+        return Grid((), None)
+    row = max(1, item_bytes * int(np.prod(shape[1:], dtype=np.int64)))
+    rows = PLAIN_CHUNK if len(shape) == 1 else max(1, TABLE_CHUNK_BYTES // row)
+    return Grid((max(1, min(shape[0], rows)), *(max(1, size) for size in shape[1:])), None)
+
+
+def stage_grid(shape: tuple[int, ...], item_bytes: int, first_axis_grows: bool) -> Grid:
+    """Grid of a derived array: as a recorded one where it runs along time, else as a table."""
+    if len(shape) < 2 or not first_axis_grows:
+        return table_grid(shape, item_bytes)
+    row = item_bytes * int(np.prod(shape[1:], dtype=np.int64))
+    return growing_grid(shape[1:], shard_rows(row))
+
+
+def encoding(dtype: np.dtype[Any], fill: object, grid: Grid) -> dict[str, Any]:
+    """Arguments of ``zarr.create_array`` that every array of a run shares.
+
+    The checksum comes after the compression: without it nearly every flipped bit would read as a wrong number.
+    """
+    shuffle: Literal["shuffle", "noshuffle"]
+    shuffle = "shuffle" if dtype.kind in "iuf" and dtype.itemsize > 1 else "noshuffle"
+    return {
+        "dtype": dtype,
+        "chunks": grid.chunks or "auto",
+        "shards": grid.shards,
+        "compressors": [BloscCodec(cname="zstd", clevel=1, shuffle=shuffle), Crc32cCodec()],
+        "fill_value": fill,
+        # A cell of fill values that was written is then told apart from a file that is missing.
+        "config": {"write_empty_chunks": True},
+    }

@@ -1,0 +1,294 @@
+"""A run as readers see it: labelled data, frozen at one commit, read when values are taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from xarray.core import indexing
+
+from deeptracker.errors import InputError, MissingGroupError
+from deeptracker.schema.derived import STAGES
+from deeptracker.store.commit import Commit, load_commit
+from deeptracker.store.disk import read_table
+from deeptracker.store.joined import JoinedArray
+from deeptracker.store.labels import labelled
+from deeptracker.store.layout import LOG, PLAIN_CHUNK, run_folder
+from deeptracker.store.stage import StageWriter, load_stages
+from deeptracker.store.tables import read_group, variable_attributes
+
+_MAKERS = {
+    "architecture": "record the run with deeptracker.Recorder",
+    "scalars": "record the run with deeptracker.Recorder, and call recorder.step(step, loss=…)",
+    "filters": "record the run with deeptracker.Recorder, and call recorder.step(step)",
+    "layers": "record the run with deeptracker.Recorder, and call recorder.step(step)",
+    "batches": "give recorder.step(…, batch_ids=…, batch_labels=…) when recording",
+    "weights": "ask for raw weights when recording",
+    "initial": "record the run with deeptracker.Recorder",
+    "images": "call recorder.images(target=…) when recording",
+    "validation": "call recorder.validate(step, loader) or recorder.validation(step, …) when recording",
+}
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run: metadata only, whatever its size.
+
+    Parameters
+    ----------
+    path : ``RUN`` or ``RUN/log.zarr``.
+
+    Raises
+    ------
+    NotARunError
+        The path leads to nothing or to something that is not a run.
+    NewerRunError
+        The run was written by a newer DeepTracker.
+    DamagedRunError
+        Its marker cannot be understood.
+    """
+    if "://" in str(path):
+        raise InputError(f"{path}: runs in object stores cannot be opened yet: give a folder")
+    folder = run_folder(path)
+    return Run(folder, load_commit(folder), load_stages(folder))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, frozen at one commit; cheap to pickle. ``refresh()`` gives the next state.
+
+    Parameters
+    ----------
+    path : folder of the run.
+    commit : the state that is read.
+    stages : what each derived stage was made from; see ``write_stage``.
+    """
+
+    path: Path
+    commit: Commit
+    stages: Mapping[str, dict[str, Any]]
+
+    def __getstate__(self) -> tuple[Path, Commit, dict[str, Any]]:
+        return self.path, self.commit, dict(self.stages)
+
+    def __setstate__(self, state: tuple[Path, Commit, dict[str, Any]]) -> None:
+        for name, value in zip(("path", "commit", "stages"), state, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        versions = sorted((name, stage["version"]) for name, stage in self.stages.items())
+        return ("deeptracker.Run", str(self.path), self.commit.run, self.generation, versions)
+
+    def __repr__(self) -> str:
+        rows = self.commit.groups.get("filters/dense")
+        return f"<Run {self.path}: {rows.rows if rows else 0} filter records, generation {self.generation}>"
+
+    @property
+    def generation(self) -> int:
+        """Number of the commit."""
+        return self.commit.generation
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Attributes of the run: model, framework, host, schedules."""
+        return MappingProxyType(dict(self.commit.attributes))
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Every group that can be read, as ``dataset`` takes it."""
+        growing = {path for path, growth in self.commit.groups.items() if growth.rows}
+        static = {path for path in self.commit.tables if path not in self.commit.groups and _is_static(path)}
+        derived = {path for stage in self.stages.values() for path in stage["groups"]}
+        return tuple(sorted(growing | static | derived))
+
+    def has(self, group: str) -> bool:
+        """Whether a group can be read."""
+        return group in self.groups
+
+    def dataset(self, group: str, *, dask: bool = False) -> xr.Dataset:
+        """A group as a Dataset; values are read when they are taken.
+
+        Parameters
+        ----------
+        group : a path of ``groups``.
+        dask : Dask arrays with one chunk a shard (all of the other axes), instead of lazily indexed NumPy.
+
+        Raises
+        ------
+        MissingGroupError
+            The run lacks the group; the message names what makes it.
+        """
+        if not self.has(group):
+            raise MissingGroupError(self._missing(group))
+        if group in self.commit.groups:
+            dataset, rows = self._growing(group)
+        else:
+            dataset, rows = self._whole(group)
+        if group != "architecture":
+            dataset = labelled(dataset, self._architecture, self._images_of(group), self._architecture_key)
+        return _chunked(dataset, rows) if dask else dataset
+
+    def _growing(self, group: str) -> tuple[xr.Dataset, int]:
+        growth = self.commit.groups[group]
+        table = read_table(self.path, self.commit, group)
+        dataset = xr.Dataset() if table is None else table
+        variables: dict[str, xr.Variable] = {}
+        for name, column in growth.columns.items():
+            array = JoinedArray(self.path, self.commit, group, name)
+            if name == growth.axis:
+                positions = array.rows(slice(0, growth.rows))
+                dataset = dataset.assign_coords({name: (column.dims, np.asarray(positions))})
+            else:
+                lazy: Any = indexing.LazilyIndexedArray(array)
+                variables[name] = xr.Variable(column.dims, lazy, variable_attributes(group, name, {}))
+        plain = all(len(column.dims) == 1 or "param_group" in column.dims for column in growth.columns.values())
+        return dataset.assign(variables), PLAIN_CHUNK if plain else growth.shard_rows
+
+    def _whole(self, group: str) -> tuple[xr.Dataset, int]:
+        stage = self.stages.get(group.split("/")[0])
+        if stage is not None and group in stage["groups"]:
+            first, _, rest = group.partition("/")
+            place = self.path / LOG / first / str(stage["version"]) / rest
+            dataset = read_group((place,), f"{self.path}: {group}", (self.commit.run, group, stage["version"]))
+            return dataset, stage["groups"][group]
+        table = read_table(self.path, self.commit, group)
+        assert table is not None
+        return table, PLAIN_CHUNK
+
+    @cached_property
+    def _architecture(self) -> xr.Dataset | None:
+        return self.dataset("architecture") if self.has("architecture") else None
+
+    @property
+    def _architecture_key(self) -> object:
+        return self.commit.run, self.commit.tables.get("architecture")
+
+    def _images_of(self, group: str) -> xr.Dataset | None:
+        parts = group.split("/")
+        if "validation" not in parts[:2]:
+            return None
+        images = f"images/{parts[parts.index('validation') + 1]}"
+        return self.dataset(images) if self.has(images) else None
+
+    def _missing(self, group: str) -> str:
+        first = group.split("/")[0]
+        if first in STAGES:
+            stage = self.stages.get(first)
+            if stage is not None:
+                known = ", ".join(sorted(stage["groups"]))
+                return f"{self.path} has no group {group!r}; its stage {first} holds {known}"
+            return f"{self.path} has no {first!r} yet: run deeptracker analyze {self.path}"
+        remedy = _MAKERS.get(first)
+        if remedy is None:
+            return f"{self.path} has no group {group!r}: it holds {', '.join(self.groups) or 'nothing yet'}"
+        return f"{self.path} holds no {group!r}: {remedy}"
+
+    @property
+    def scalars(self) -> xr.Dataset:
+        """Loss, learning rates and every other single number, by ``iteration``. Dask."""
+        return self.dataset("scalars", dask=True)
+
+    @property
+    def filters(self) -> xr.Dataset:
+        """Statistics of every filter: (iteration, filter), with the MultiIndex (layer, channel). Dask."""
+        return self.dataset("filters/dense", dask=True)
+
+    @property
+    def layers(self) -> xr.Dataset:
+        """Statistics of every layer: (iteration, layer). Dask."""
+        return self.dataset("layers/dense", dask=True)
+
+    @property
+    def architecture(self) -> xr.Dataset:
+        """Layers in order of execution, their filters, the graph. Dask."""
+        return self.dataset("architecture", dask=True)
+
+    @property
+    def images(self) -> xr.Dataset:
+        """Images of the first validation set. Dask."""
+        sets = [path for path in self.groups if path.startswith("images/")]
+        return self.dataset(self._first(sets, "images/validation"), dask=True)
+
+    @property
+    def validation(self) -> xr.Dataset:
+        """Answers of every pass over the first validation set with raw weights: (validation, image). Dask."""
+        sets = [f"validation/{name}" for name in self.validation_sets if name.endswith("/raw")]
+        return self.dataset(self._first(sets, "validation/validation/raw"), dask=True)
+
+    @staticmethod
+    def _first(found: list[str], usual: str) -> str:
+        return usual if usual in found or not found else found[0]
+
+    @property
+    def validation_sets(self) -> tuple[str, ...]:
+        """Every ``<set>/<weights>`` with validation passes, such as ``validation/raw``."""
+        return tuple(path.removeprefix("validation/") for path in self.groups if path.startswith("validation/"))
+
+    @property
+    def tree(self) -> xr.DataTree:
+        """Every group, lazily, as one DataTree."""
+        datasets: dict[str, xr.Dataset] = {f"/{path}": self.dataset(path) for path in self.groups}
+        tree = xr.DataTree.from_dict(datasets, name=self.path.name)
+        tree.attrs.update(self.attributes)
+        return tree
+
+    def refresh(self) -> Run:
+        """The run as it is now."""
+        return open_run(self.path)
+
+    def write_stage(self, stage: str, provenance: Mapping[str, Any]) -> AbstractContextManager[StageWriter]:
+        """Write a derived stage: ``with run.write_stage("index", {…}) as writer: writer.put(group, dataset)``.
+
+        On a clean exit the new result takes the old one's place at once; after an exception the old one stays.
+
+        Parameters
+        ----------
+        stage : ``index``, ``anomalies`` or ``correlation``.
+        provenance : parameters and whatever else says how it was made; the inputs' generation, the package's
+            version, the time and the seconds it took are added.
+        """
+        return StageWriter(self.path, stage, {"generation": self.generation, **provenance})
+
+    def event_documents(self) -> list[dict[str, Any]]:
+        """Ranked events and labels, one dictionary each, as ``deeptracker events --json`` prints them.
+
+        Raises
+        ------
+        MissingGroupError
+            The run was not analysed.
+        """
+        events = self.dataset("anomalies/events")
+        documents = [json.loads(str(text)) for text in events["document"].values]
+        # Anomalies come first, strongest first; labels have no place among them.
+        return sorted(documents, key=lambda d: (d.get("kind") == "label", d.get("rank") or 0))
+
+    def events(self) -> pd.DataFrame:
+        """Ranked events and labels, one row each; columns are the fields of the JSON format."""
+        fields = "rank kind cause iteration known_at end layers filters classes images false_per_1000 evidence"
+        return pd.DataFrame(self.event_documents(), columns=fields.split())
+
+
+def _is_static(path: str) -> bool:
+    return path.split("/")[0] not in {"scalars", "filters", "layers", "validation", "weights", "batches"}
+
+
+def _chunked(dataset: xr.Dataset, rows: int) -> xr.Dataset:
+    """Dask chunks: ``rows`` along the first axis of every variable, all of the other axes."""
+    variables = {}
+    for name, variable in dataset.variables.items():
+        if name in dataset.coords or not variable.ndim or variable.dtype.kind == "O":
+            continue
+        chunks = dict.fromkeys(variable.dims[1:], -1) | {variable.dims[0]: rows if variable.shape[0] else -1}
+        variables[name] = variable.chunk(chunks)
+    return dataset.assign(variables)
+
+
+__all__ = ["Run", "open_run"]

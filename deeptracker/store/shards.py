@@ -1,0 +1,141 @@
+"""Moving rows of the tail into the Zarr hierarchy, whole shards at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from deeptracker import conform
+from deeptracker.store.arrays import RowFiles, make_array, make_group
+from deeptracker.store.commit import Column, Commit, Growth, TailFile
+from deeptracker.store.durable import sync_tree
+from deeptracker.store.joined import read_rows
+from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
+from deeptracker.store.tables import variable_attributes
+from deeptracker.store.tail import write_tail
+
+_MERGE_FILES = 32
+
+
+def make_parents(log: Path, group: str) -> None:
+    """Zarr groups above a group, where they are missing."""
+    for parent in list((log / group).relative_to(log).parents)[:-1]:
+        if not (log / parent / "zarr.json").is_file():
+            make_group(log / parent, {})
+
+
+def rows_per_shard(columns: Mapping[str, Column]) -> int:
+    """Shard length of a group: that of its largest variable."""
+    sizes = [np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=np.int64)) for c in columns.values()]
+    return shard_rows(max(sizes))
+
+
+def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
+    """Copy rows of a group from the tail into shards, up to row ``stop``; returns the state that says so.
+
+    One variable at a time is in memory. Nothing counts before the returned state is saved: until then the files
+    written here lie past the committed rows, or repeat what was there.
+    """
+    growth = commit.groups[group]
+    place = folder / LOG / group
+    for name, column in growth.columns.items():
+        array = _array(folder, place / name, group, name, column, growth)
+        array.write(growth.shards, read_rows(folder, commit, group, name, growth.shards, stop), folder / MAKING)
+        array.set_rows(stop)
+    moved = stop - growth.shards
+    return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
+
+
+def _array(folder: Path, place: Path, group: str, name: str, column: Column, growth: Growth) -> RowFiles:
+    if not (place / "zarr.json").is_file():
+        make_parents(folder / LOG, group)
+        if not (place.parent / "zarr.json").is_file():
+            make_group(place.parent, {"description": conform.declaration(group).description})
+        fill = -1 if name == growth.axis else conform.variable(group, name).fill
+        grid = growing_grid(column.shape, growth.shard_rows, column.dims)
+        attributes = variable_attributes(group, name, {})
+        shape, dtype = (0, *column.shape), np.dtype(column.dtype)
+        make_array(place, shape, dtype, fill, grid, column.dims, attributes)
+        sync_tree(place)
+        array = RowFiles(place)
+        # A variable that appeared late: the rows before it hold its fill value, in files of their own.
+        for start in range(0, growth.shards, array.file_rows):
+            count = min(array.file_rows, growth.shards - start)
+            array.write(start, np.full((count, *column.shape), fill, dtype), folder / MAKING)
+        return array
+    return RowFiles(place)
+
+
+def cut_rows(folder: Path, commit: Commit, rows: Mapping[str, int], name: str) -> Commit:
+    """Keep only the first rows of each group, and let shards end at a shard's border.
+
+    The rows behind the last whole shard go into one tail file.
+
+    Parameters
+    ----------
+    rows : group → rows to keep.
+    name : name of the tail file.
+    """
+    blocks = {}
+    groups = dict(commit.groups)
+    for group, growth in commit.groups.items():
+        keep = min(rows.get(group, growth.rows), growth.rows)
+        shards = min(growth.shards, keep) // growth.shard_rows * growth.shard_rows
+        last = growth.last
+        if keep != growth.rows:
+            last = int(read_rows(folder, commit, group, growth.axis, keep - 1, keep)[0]) if keep else None
+        groups[group] = replace(growth, shards=shards, tail=keep - shards, last=last)
+        if keep > shards:
+            arrays = {c: read_rows(folder, commit, group, c, shards, keep) for c in growth.columns}
+            blocks[group] = (shards, arrays)
+    tail = (write_tail(folder / TAIL, name, blocks),) if blocks else ()
+    return replace(commit, groups=groups, tail=tail, cuts=commit.cuts + bool(rows))
+
+
+def merge_tail(folder: Path, commit: Commit, name: str) -> Commit:
+    """Fewer and smaller tail files: without rows that are in shards by now, small files joined.
+
+    Small files are joined with earlier ones of about their size, so each row is rewritten a few times only.
+    """
+    files = [file for file in commit.tail if _live(file, commit)]
+    wasted = [_waste(file, commit) for file in files]
+    stale = sum(wasted) * 2 > sum(file.size for file in files)
+    if len(files) <= _MERGE_FILES and not stale:
+        return commit if len(files) == len(commit.tail) else replace(commit, tail=tuple(files))
+    first, total = len(files), 0
+    while first and (stale or len(files) - first < _MERGE_FILES // 2 or files[first - 1].size <= total):
+        first -= 1
+        total += files[first].size
+    merged = files[first:]
+    blocks = {}
+    for group, growth in commit.groups.items():
+        spans = [file.spans[group] for file in merged if group in file.spans]
+        if not spans:
+            continue
+        start, stop = max(spans[0][0], growth.shards), spans[-1][0] + spans[-1][1]
+        if stop > start:
+            arrays = {c: read_rows(folder, commit, group, c, start, stop) for c in growth.columns}
+            blocks[group] = (start, arrays)
+    joined = (write_tail(folder / TAIL, name, blocks),) if blocks else ()
+    return replace(commit, tail=(*files[:first], *joined))
+
+
+def _live(file: TailFile, commit: Commit) -> bool:
+    return any(start + count > commit.groups[group].shards for group, (start, count) in file.spans.items())
+
+
+def _waste(file: TailFile, commit: Commit) -> int:
+    """About how many bytes of a file belong to rows that are in shards by now."""
+    wasted = total = 0.0
+    for group, (start, count) in file.spans.items():
+        columns = commit.groups[group].columns.values()
+        row = sum(np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=np.int64)) for c in columns)
+        total += row * count
+        wasted += row * min(count, max(0, commit.groups[group].shards - start))
+    return int(file.size * wasted / total) if total else 0
+
+
+__all__ = ["cut_rows", "make_parents", "merge_tail", "move_rows", "rows_per_shard"]

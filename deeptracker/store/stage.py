@@ -1,0 +1,174 @@
+"""Derived stages: each result in a folder of its own version, and a marker that names the current one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deeptracker import conform
+from deeptracker.errors import DamagedRunError, InputError
+from deeptracker.schema.derived import STAGES
+from deeptracker.store.arrays import make_group
+from deeptracker.store.durable import WriterLock, sync_tree, write_file
+from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, Grid, shard_rows, stage_grid
+from deeptracker.store.layout import STAGES as MARKER
+from deeptracker.store.tables import Waiting, plain, write_group
+
+_TIME = ("iteration", "iteration_bin", "validation")
+
+
+def load_stages(folder: Path) -> dict[str, dict[str, Any]]:
+    """Provenance, version and groups of every current stage; empty where nothing was analysed."""
+    try:
+        document = json.loads((folder / MARKER).read_bytes())
+        return {name: dict(stage) for name, stage in document["stages"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedRunError(
+            f"{folder / MARKER} cannot be understood: deeptracker verify {folder} --repair drops derived stages, "
+            "deeptracker analyze makes them again"
+        ) from None
+
+
+def save_stages(folder: Path, stages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make these stages the current ones, atomically."""
+    text = json.dumps({"schema_version": 1, "stages": stages}, ensure_ascii=False, indent=1)
+    write_file(folder / MARKER, [text.encode()])
+
+
+def package_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("deeptracker")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _layout(dims: tuple[str, ...], shape: tuple[int, ...], item_bytes: int) -> Grid:
+    return stage_grid(shape, item_bytes, bool(dims) and dims[0] in _TIME)
+
+
+class StageWriter:
+    """Writes one derived stage; see ``Run.write_stage``. Use as a context manager.
+
+    Parameters
+    ----------
+    path : folder of the run.
+    stage : name of the stage, first part of its groups' paths.
+    provenance : how it is made.
+
+    Raises
+    ------
+    LockedRunError
+        Another process analyses the run.
+    """
+
+    def __init__(self, path: Path, stage: str, provenance: Mapping[str, Any]) -> None:
+        if stage not in STAGES:
+            raise InputError(f"there is no stage {stage!r}: stages are {', '.join(STAGES)}")
+        self.path, self.stage = path, stage
+        self._provenance = dict(provenance)
+        self._groups: dict[str, int] = {}
+        self._lock: WriterLock | None = None
+
+    def __enter__(self) -> StageWriter:
+        self._lock = WriterLock(self.path / ANALYSIS_LOCK, self.path)
+        self._started = time.perf_counter()
+        base = self.path / LOG / self.stage
+        taken = [int(child.name) for child in base.iterdir() if child.name.isdigit()] if base.is_dir() else []
+        current = load_stages(self.path).get(self.stage, {}).get("version", 0)
+        self._version = max([current, *taken]) + 1
+        self._folder = base / str(self._version)
+        if not (base / "zarr.json").is_file():
+            make_group(base, {})
+        make_group(self._folder, {})
+        return self
+
+    def put(self, group: str, dataset: xr.Dataset) -> None:
+        """Write one group; Dask arrays are computed here, by whatever scheduler is active."""
+        self.put_many({group: dataset})
+
+    def put_many(self, datasets: Mapping[str, xr.Dataset]) -> None:
+        """Write several groups in one computation, so that what they share is computed once.
+
+        Raises
+        ------
+        InputError
+            A group is not of this stage, was written already, or does not fit the schema.
+        """
+        waiting: Waiting = []
+        for group, dataset in datasets.items():
+            first, _, rest = group.partition("/")
+            if first != self.stage or not rest:
+                raise InputError(f"{group!r} is not a group of the stage {self.stage!r}")
+            if group in self._groups:
+                raise InputError(f"{group!r} was written already in this stage")
+            conform.check(dataset, group)
+            for parent in list((self._folder / rest).relative_to(self._folder).parents)[:-1]:
+                if not (self._folder / parent / "zarr.json").is_file():
+                    make_group(self._folder / parent, {})
+            waiting += write_group(self._folder / rest, group, dataset, _layout)
+            self._groups[group] = _rows(dataset)
+        if waiting:
+            import dask.array as da
+
+            sources = [_aligned(data, array.shards or array.chunks) for data, array in waiting]
+            da.store(sources, [array for _, array in waiting], lock=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                return
+            sync_tree(self._folder)
+            stages = load_stages(self.path)
+            old = stages.get(self.stage)
+            stages[self.stage] = {
+                **plain(self._provenance),
+                "version": self._version,
+                "package_version": package_version(),
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - self._started, 3),
+                "groups": self._groups,
+            }
+            save_stages(self.path, stages)
+            if old is not None:
+                shutil.rmtree(self.path / LOG / self.stage / str(old["version"]), ignore_errors=True)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+
+def _rows(dataset: xr.Dataset) -> int:
+    """Rows of a Dask chunk of the group: those of its largest variable's shard."""
+    sizes = [
+        data.dtype.itemsize * int(np.prod(data.shape[1:], dtype=np.int64))
+        for data in dataset.data_vars.values()
+        if data.ndim > 1 and data.dims[0] in _TIME
+    ]
+    return shard_rows(max(sizes)) if sizes else PLAIN_CHUNK
+
+
+def _aligned(data: Any, files: tuple[int, ...]) -> Any:
+    """Dask chunks that end where files end: two tasks writing one file would lose data without a word."""
+    borders = all(
+        all(edge % size == 0 for edge in np.cumsum(chunks)[:-1])
+        for chunks, size in zip(data.chunks, files, strict=True)
+    )
+    return data if borders else data.rechunk(files)
+
+
+__all__ = ["StageWriter", "load_stages", "package_version", "save_stages"]

@@ -1,0 +1,213 @@
+"""Groups that are written whole: architecture, images, coordinates, and what the analysis derives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from deeptracker.errors import DamagedRunError
+from deeptracker.schema import group_of
+from deeptracker.store.arrays import Key, make_array, make_group, row_files
+from deeptracker.store.layout import Grid, table_grid
+
+_COORDINATES = "coordinates"
+Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
+Waiting = list[tuple[Any, "zarr.Array[Any]"]]
+
+
+def fill_of(group: str, name: str, dtype: np.dtype[Any]) -> Any:
+    """Fill value of an array: the schema's, or for a coordinate one that suits its dtype."""
+    declared = group_of(group)
+    if declared is not None and name in declared:
+        return declared[name].fill
+    if dtype.kind in "UOT":
+        return ""
+    return float("nan") if dtype.kind == "f" else 0 if dtype.kind in "ub" else -1
+
+
+def storable(values: Any) -> np.ndarray[Any, Any]:
+    """Texts as ``StringDType``, the only text that Zarr v3 takes without complaint; everything else as it is."""
+    array = np.asarray(values)
+    if array.dtype.kind in "UOT":
+        texts = np.empty(array.size, np.dtypes.StringDType())
+        for position, value in enumerate(array.ravel()):
+            texts[position] = str(value)
+        return texts.reshape(array.shape)
+    return array
+
+
+def plain(value: Any) -> Any:
+    """A JSON-able form of an attribute."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def variable_attributes(group: str, name: str, own: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes of an array on disk: units and formula from the schema, then what the writer adds."""
+    declared = group_of(group)
+    attributes: dict[str, Any] = {}
+    if declared is not None and name in declared:
+        attributes = {"units": declared[name].units, "formula": declared[name].formula}
+    return {**attributes, **plain(own)}
+
+
+def _storable_dataset(dataset: xr.Dataset) -> xr.Dataset:
+    """Without what opening builds again (MultiIndexes, labels along ``filter``) and without lone numbers."""
+    drop = {str(name) for name, index in dataset.xindexes.items() if index.to_pandas_index().nlevels > 1}
+    for key, coordinate in dataset.coords.items():
+        if coordinate.ndim == 0 or coordinate.dims == ("filter",):
+            drop.add(str(key))
+    return dataset.drop_vars(drop)
+
+
+def write_group(folder: Path, group: str, dataset: xr.Dataset, chunker: Chunker | None = None) -> Waiting:
+    """Write a Dataset as a Zarr group; arrays for Dask variables are made but not filled.
+
+    Parameters
+    ----------
+    folder : folder of the group, not there yet.
+    group : the reader's path, for units and fill values.
+    dataset : what to write.
+    chunker : (dims, shape, bytes of an item) → chunks; tables where it is left out.
+
+    Returns
+    -------
+    list
+        (Dask array, array on disk) of what the caller has to compute and store.
+    """
+    dataset = _storable_dataset(dataset)
+    auxiliary = [str(name) for name in dataset.coords if name not in dataset.dims]
+    attributes = plain(dataset.attrs)
+    if auxiliary:
+        attributes[_COORDINATES] = " ".join(auxiliary)
+    make_group(folder, attributes)
+    waiting: Waiting = []
+    for key, variable in dataset.variables.items():
+        name, dims = str(key), tuple(str(dim) for dim in variable.dims)
+        lazy = variable.chunks is not None
+        data = variable.data if lazy else storable(variable.values)
+        size = data.dtype.itemsize
+        array = make_array(
+            folder / name,
+            data.shape,
+            data.dtype,
+            fill_of(group, name, data.dtype),
+            chunker(dims, data.shape, size) if chunker else table_grid(data.shape, size),
+            dims,
+            variable_attributes(group, name, variable.attrs),
+        )
+        if lazy:
+            waiting.append((data, array))
+        elif data.size:
+            array[...] = data
+    return waiting
+
+
+class TableArray(BackendArray):
+    """A variable of a group that was written whole, indexed lazily; opened anew in every process.
+
+    Parameters
+    ----------
+    places : folders of the group, the likelier first: it moves once, from the making into the hierarchy.
+    label : how messages name the group.
+    name : the variable.
+    history : changes when the group is written again.
+    """
+
+    def __init__(self, places: tuple[Path, ...], label: str, name: str, history: object) -> None:
+        self.places, self.label, self.name, self.history = places, label, name, history
+        files = row_files(places[0] / name, history)
+        self.shape, self.dtype = files.shape, files.dtype
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return ("deeptracker", str(self.places[-1]), self.name, str(self.history), self.shape)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._take)
+
+    def _take(self, key: Key) -> np.ndarray[Any, Any]:
+        first, rest = key[0], key[1:]
+        rows: Any = np.asarray(first)
+        if isinstance(first, slice):
+            rows = slice(*first.indices(self.shape[0]))
+        elif rows.ndim == 0:
+            rows = slice(int(first), int(first) + 1)
+        if 0 in self.shape or (isinstance(rows, slice) and not len(range(rows.start, rows.stop, rows.step or 1))):
+            return np.empty(self.shape, self.dtype)[key]
+        errors: list[Exception] = []
+        for place in self.places:
+            try:
+                result = row_files(place / self.name, self.history).read(rows, rest)
+                return result if isinstance(first, slice) or np.ndim(first) else result[0]
+            except (OSError, DamagedRunError) as error:
+                errors.append(error)
+        raise DamagedRunError(
+            f"{self.label}/{self.name} is damaged ({errors[-1]}): deeptracker verify RUN names every damaged part"
+        ) from errors[-1]
+
+
+def _texts_as_objects(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    # pandas and Bokeh know nothing of StringDType yet.
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def read_group(places: tuple[Path, ...], label: str, history: object, leave_out: Collection[str] = ()) -> xr.Dataset:
+    """A group that was written whole, lazily indexed; coordinates and texts are loaded.
+
+    Parameters
+    ----------
+    places : where it may lie, the newer place first: a group moves once, from the making into the hierarchy.
+    label : how messages name it.
+    history : changes when the group is written again.
+    leave_out : arrays in the folder that are no part of it (the growing ones).
+
+    Raises
+    ------
+    DamagedRunError
+        The group is not where it was written.
+    """
+    for _ in range(3):
+        place = next((p for p in places if (p / "zarr.json").is_file()), None)
+        if place is None:
+            break
+        try:
+            ordered = (place, *(p for p in places if p != place))
+            return _read_group(ordered, label, history, leave_out)
+        except FileNotFoundError:
+            continue
+    raise DamagedRunError(f"{label} is missing: deeptracker verify RUN names every damaged part")
+
+
+def _read_group(places: tuple[Path, ...], label: str, history: object, leave_out: Collection[str]) -> xr.Dataset:
+    attributes = json.loads((places[0] / "zarr.json").read_bytes())["attributes"]
+    auxiliary = set(attributes.pop(_COORDINATES, "").split())
+    data: dict[str, Any] = {}
+    coordinates: dict[str, Any] = {}
+    for child in sorted(child for child in places[0].iterdir() if (child / "zarr.json").is_file()):
+        name = child.name
+        if name in leave_out or json.loads((child / "zarr.json").read_bytes())["node_type"] != "array":
+            continue
+        files = row_files(child, history)
+        lazy: Any = indexing.LazilyIndexedArray(TableArray(places, label, name, history))
+        variable = xr.Variable(files.dims, lazy, files.attributes)
+        is_coordinate = files.dims == (name,) or name in auxiliary
+        if is_coordinate or files.dtype.kind == "T":
+            variable = xr.Variable(files.dims, _texts_as_objects(np.asarray(variable.values)), files.attributes)
+        (coordinates if is_coordinate else data)[name] = variable
+    return xr.Dataset(data, coordinates, attributes)
+
+
+__all__ = ["fill_of", "plain", "read_group", "storable", "variable_attributes", "write_group"]
