@@ -26,13 +26,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How far a growing group has come: rows in shards, rows in the tail, last position."""
+    """How far a growing group has come: rows in shards, rows in the tail, first and last position."""
 
     axis: str
     shard_rows: int
     columns: Mapping[str, Column]
     shards: int = 0
     tail: int = 0
+    first: int | None = None
     last: int | None = None
 
     @property
@@ -76,6 +77,7 @@ def _encode(commit: Commit) -> bytes:
             "shard_rows": growth.shard_rows,
             "shards": growth.shards,
             "tail": growth.tail,
+            "first": growth.first,
             "last": growth.last,
             "columns": {
                 name: {"dims": column.dims, "dtype": column.dtype, "shape": column.shape}
@@ -106,6 +108,7 @@ def _decode(document: Mapping[str, Any]) -> Commit:
             shard_rows=entry["shard_rows"],
             shards=entry["shards"],
             tail=entry["tail"],
+            first=entry["first"],
             last=entry["last"],
             columns={
                 name: Column(tuple(column["dims"]), column["dtype"], tuple(column["shape"]))

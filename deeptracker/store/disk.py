@@ -79,6 +79,7 @@ class Disk:
                     growth,
                     columns={**growth.columns, **columns},
                     tail=growth.tail + block.count,
+                    first=int(block.arrays[block.axis][0]) if growth.first is None else growth.first,
                     last=int(block.arrays[block.axis][block.count - 1]),
                 ),
             )

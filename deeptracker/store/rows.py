@@ -57,6 +57,7 @@ class Rows:
         self.is_open = declared.open_to is not None
         self.sizes = dict(sizes)
         self.columns: dict[str, Column] = dict(columns)
+        self.first: int | None = None
         self.last: int | None = None
         self._narrow = False
         self._fills: dict[str, Any] = {}
@@ -129,6 +130,8 @@ class Rows:
         arrays[self.axis][index] = position
         block.count = index + 1
         self.last = position
+        if self.first is None:
+            self.first = position
 
     def _copy(self, index: int, arrays: Mapping[str, np.ndarray[Any, Any]], row: Mapping[str, Any]) -> None:
         for name, shape in self._plan:

@@ -173,9 +173,11 @@ class Run:
 
     def _images_of(self, group: str) -> xr.Dataset | None:
         parts = group.split("/")
-        if "validation" not in parts[:2]:
+        if parts[0] in STAGES:
+            parts = parts[1:]
+        if parts[0] != "validation" or len(parts) < 3:
             return None
-        images = f"images/{parts[parts.index('validation') + 1]}"
+        images = f"images/{parts[1]}"
         return self.dataset(images) if self.has(images) else None
 
     def _missing(self, group: str) -> str:

@@ -84,10 +84,10 @@ def cut_rows(folder: Path, commit: Commit, rows: Mapping[str, int], name: str) -
     for group, growth in commit.groups.items():
         keep = min(rows.get(group, growth.rows), growth.rows)
         shards = min(growth.shards, keep) // growth.shard_rows * growth.shard_rows
-        last = growth.last
+        first, last = growth.first if keep else None, growth.last
         if keep != growth.rows:
             last = int(read_rows(folder, commit, group, growth.axis, keep - 1, keep)[0]) if keep else None
-        groups[group] = replace(growth, shards=shards, tail=keep - shards, last=last)
+        groups[group] = replace(growth, shards=shards, tail=keep - shards, first=first, last=last)
         if keep > shards:
             arrays = {c: read_rows(folder, commit, group, c, shards, keep) for c in growth.columns}
             blocks[group] = (shards, arrays)

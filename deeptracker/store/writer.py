@@ -74,7 +74,7 @@ class LogWriter:
                 raise
         for group, growth in self._disk.commit.groups.items():
             self._rows[group] = Rows(group, {}, growth.columns)
-            self._rows[group].last = growth.last
+            self._rows[group].first, self._rows[group].last = growth.first, growth.last
         self._thread = threading.Thread(target=self._work, name="deeptracker-writer", daemon=True)
         if background:
             self._thread.start()
@@ -165,13 +165,18 @@ class LogWriter:
         rows = self._rows.get(group)
         return None if rows is None else rows.last
 
+    def first(self, group: str) -> int | None:
+        """The first position of a growing group, or None while it is empty."""
+        rows = self._rows.get(group)
+        return None if rows is None else rows.first
+
     def cut(self, position: int) -> None:
         """Drop every row of every growing group at or past ``position``."""
         with self._files, self._reporting():
             self._flush()
             self._disk.cut(position)
             for group, growth in self._disk.commit.groups.items():
-                self._rows[group].last = growth.last
+                self._rows[group].first, self._rows[group].last = growth.first, growth.last
 
     def flush(self) -> None:
         """Return when everything appended so far is committed.
