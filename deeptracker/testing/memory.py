@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,31 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from deeptracker.conform import check
 from deeptracker.errors import InputError, MissingGroupError
 from deeptracker.schema import group_of
 from deeptracker.schema.variable import Group
 from deeptracker.sink import Row
+
+
+class _Stage:
+    """Takes the groups of one derived stage, checked against the schema."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.datasets: dict[str, xr.Dataset] = {}
+
+    def put(self, group: str, dataset: xr.Dataset) -> None:
+        """Keep one group."""
+        self.put_many({group: dataset})
+
+    def put_many(self, datasets: Mapping[str, xr.Dataset]) -> None:
+        """Keep several groups."""
+        for group, dataset in datasets.items():
+            if group.split("/")[0] != self.stage:
+                raise InputError(f"{group!r} is not a group of the stage {self.stage!r}")
+            check(dataset, group)
+            self.datasets[group] = dataset.compute()
 
 
 class MemorySink:
@@ -29,6 +51,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
         self.closed = False
+        self.stages: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, xr.Dataset] = {}
         self._coordinates: dict[str, dict[str, Any]] = {}
         self._rows: dict[str, list[tuple[int, dict[str, npt.NDArray[Any]]]]] = {}
@@ -83,6 +106,20 @@ class MemorySink:
     def close(self) -> None:
         """Mark as closed."""
         self.closed = True
+
+    @contextmanager
+    def write_stage(self, stage: str, provenance: Mapping[str, Any]) -> Iterator[_Stage]:
+        """Take a derived stage: what was put replaces the old result on a clean exit only."""
+        writer = _Stage(stage)
+        yield writer
+        self._tables = {path: table for path, table in self._tables.items() if path.split("/")[0] != stage}
+        self._tables.update(writer.datasets)
+        version = self.stages.get(stage, {}).get("version", 0) + 1
+        self.stages[stage] = {"generation": self.generation, "version": version, **provenance}
+
+    def refresh(self) -> MemorySink:
+        """The same: what was written can be read at once."""
+        return self
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -148,7 +185,7 @@ class MemorySink:
         if architecture is None:
             return table
         names = architecture["layer"].values
-        if "filter" in table.dims and "filter" not in table.data_vars:
+        if "filter" in table.dims and "layer" not in table.dims and "filter" not in table.data_vars:
             pair = [names[architecture["filter_layer"].values], architecture["filter_channel"].values]
             index = pd.MultiIndex.from_arrays(pair, names=("layer", "channel"))
             return table.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "filter"))

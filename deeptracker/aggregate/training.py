@@ -1,0 +1,168 @@
+"""The index of what training did: pyramids of filters and layers, and the levels above. Labelled tier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from dask import delayed
+
+from deeptracker.aggregate.gather import Job, Key, Output, gather
+from deeptracker.aggregate.levels import Layers, merge_layers
+from deeptracker.aggregate.pyramid import edges, pyramid
+from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
+from deeptracker.aggregate.windows import Progress, Readable, Source, windows
+from deeptracker.conform import build, declaration
+from deeptracker.schema.derived import BIN_SIZES, REDUCTIONS
+from deeptracker.schema.recorded import statistics
+
+Arrays = dict[Key, npt.NDArray[Any]]
+
+_NAMES = tuple(variable.name for variable in statistics("layer"))
+_QUANTILED = tuple(variable.name for variable in declaration("index/layer_quantiles").variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Groups of layers: their names in order of execution, and the group of each layer."""
+
+    name: str
+    members: npt.NDArray[np.object_]
+    group: npt.NDArray[np.intp]
+
+
+def hierarchy(architecture: xr.Dataset) -> tuple[Level, ...]:
+    """Blocks, stages and the model, as the architecture says."""
+    levels = []
+    for name in ("block", "stage"):
+        of_layer = architecture[name].values.astype(str).tolist()
+        members = list(dict.fromkeys(of_layer))
+        group = np.array([members.index(member) for member in of_layer], np.intp)
+        levels.append(Level(name, np.array(members, dtype=object), group))
+    return *levels, Level("model", np.array(["model"], dtype=object), np.zeros(architecture.sizes["layer"], np.intp))
+
+
+def _layer_window(
+    source: Source, start: int, stop: int, levels: tuple[Level, ...], parameters: Any, init_norm2: Any
+) -> Arrays:
+    """Everything that comes of the layers' statistics in one window."""
+    read = {name: source.read(name, start, stop) for name in _NAMES}
+    layers = Layers({name: values.astype(np.float64) for name, values in read.items()}, parameters, init_norm2)
+    out: Arrays = {}
+    _bins(out, "layer", read)
+    for level in levels:
+        merged = merge_layers(layers, level.group, len(level.members))
+        if level.name == "model":
+            out |= {("index/model", name): values[:, 0] for name, values in merged.items()}
+            continue
+        out |= {(f"index/{level.name}s", name): values for name, values in merged.items()}
+        _bins(out, level.name, merged)
+    return out
+
+
+def _bins(out: Arrays, level: str, values: dict[str, Any]) -> None:
+    for name, array in values.items():
+        out |= {(f"index/{level}s_{size}", name): bins for size, bins in pyramid(array).items()}
+
+
+def _filter_window(source: Source, start: int, stop: int, name: str, first: Any, filters: Any) -> Arrays:
+    """The pyramid of one variable of the filters in one window, and its quantiles where they are kept."""
+    values = source.read(name, start, stop)
+    out: Arrays = {}
+    _bins(out, "filter", {name: values})
+    if name in _QUANTILED:
+        out["index/layer_quantiles", name] = layer_quantiles(values, first, filters)
+    return out
+
+
+def layer_job(run: Readable, architecture: xr.Dataset) -> Job:
+    """The work on ``layers/dense``: the levels above, and the pyramids of layers, blocks and stages."""
+    source, levels = Source(run, "layers/dense"), hierarchy(architecture)
+    spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=2 << 20)
+    parameters = architecture["parameters"].values.astype(np.float64)
+    init = architecture["init_norm2"].values.astype(np.float64)
+    outputs: dict[Key, Output] = {}
+    for name in _NAMES:
+        dtype = declaration("index/blocks")[name].dtype
+        outputs["index/model", name] = Output((), dtype)
+        for level in levels[:2]:
+            outputs[f"index/{level.name}s", name] = Output((len(level.members),), dtype)
+        for binned, count in (("layer", len(parameters)), *((one.name, len(one.members)) for one in levels[:2])):
+            for size in BIN_SIZES:
+                outputs[f"index/{binned}s_{size}", name] = Output((len(REDUCTIONS), count), rows=size)
+    tasks = [delayed(_layer_window, pure=False)(source, *span, levels, parameters, init) for span in spans]
+    return Job(outputs, spans, tasks)
+
+
+def filter_jobs(run: Readable, architecture: xr.Dataset) -> Iterator[Job]:
+    """The work on ``filters/dense``, one job a variable."""
+    source = Source(run, "filters/dense")
+    spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=16 << 20)
+    first, filters = architecture["first_filter"].values, architecture["filters"].values
+    count = int(architecture.sizes["filter"])
+    for name in _NAMES:
+        outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in BIN_SIZES}
+        if name in _QUANTILED:
+            outputs["index/layer_quantiles", name] = Output((len(first), len(QUANTILES)))
+        tasks = [delayed(_filter_window, pure=False)(source, *span, name, first, filters) for span in spans]
+        yield Job(outputs, spans, tasks)
+
+
+def index_training(run: Readable, *, progress: Progress | None = None) -> dict[str, xr.Dataset]:
+    """Pyramids and coarse levels of whatever the run has of ``layers/dense`` and ``filters/dense``.
+
+    Returns
+    -------
+    group → Dataset: ``index/blocks``, ``index/stages``, ``index/model``, ``index/<level>s_<size>``,
+    ``index/layer_quantiles``. NumPy-backed below ``gather.MOST_BYTES``, else Dask-backed.
+    """
+    if not run.has("architecture"):
+        return {}
+    architecture = run.dataset("architecture").load()
+    names = {level.name: level.members for level in hierarchy(architecture)}
+    names["layer"] = architecture["layer"].values
+    out: dict[str, xr.Dataset] = {}
+    for group, jobs in (
+        ("layers/dense", lambda: [layer_job(run, architecture)]),
+        ("filters/dense", lambda: list(filter_jobs(run, architecture))),
+    ):
+        if not run.has(group):
+            continue
+        recorded = run.dataset(group)
+        if not recorded.sizes.get("iteration"):
+            continue
+        arrays = gather(jobs(), what=f"index {group.split('/')[0]}", progress=progress)
+        out |= _datasets(arrays, recorded, names)
+    return out
+
+
+def _datasets(arrays: dict[Key, Any], recorded: xr.Dataset, names: dict[str, Any]) -> dict[str, xr.Dataset]:
+    positions = recorded["iteration"].values.astype(np.int64)
+    steps = recorded["steps"].values
+    out = {}
+    for group in dict.fromkeys(group for group, _ in arrays):
+        variables = {name: values for (where, name), values in arrays.items() if where == group}
+        level, _, size = group.removeprefix("index/").rpartition("_")
+        coordinates: dict[str, Any] = {}
+        if size.isdigit():
+            at = edges(positions, int(size))
+            variables |= {"records": at["records"], "last": at["last"]}
+            coordinates = {"iteration_bin": at["first"], "reduction": list(REDUCTIONS)}
+            if level != "filters":  # the reader labels the filter axis itself: a MultiIndex cannot be written
+                coordinates[level[:-1]] = names[level[:-1]]
+        elif group == "index/layer_quantiles":
+            coordinates = {"iteration": positions, "layer": names["layer"], "quantile": np.array(QUANTILES)}
+        else:
+            variables["steps"] = steps
+            coordinates = {"iteration": positions}
+            if group != "index/model":
+                coordinates[size[:-1]] = names[size[:-1]]
+        out[group] = build(group, variables, coordinates)
+    return out
+
+
+__all__ = ["hierarchy", "index_training"]

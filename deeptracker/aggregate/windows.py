@@ -1,0 +1,114 @@
+"""Windows of whole shards along the axis that grows, and reading them where the work is done.
+
+A task is told what to read, not given it: the graph stays at one task a window, nothing moves between workers, and
+each shard is read once. Windows begin at multiples of the largest bin, so that no bin crosses a border and a run
+that has grown changes its last window only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dask
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from dask.callbacks import Callback
+
+Progress = Callable[[str, float], None]
+
+
+class Readable(Protocol):
+    """What the analysis needs of a run: ``deeptracker.store.Run``, or a ``MemorySink``."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Paths that can be read."""
+
+    @property
+    def generation(self) -> int:
+        """Number of the commit that is read."""
+
+    def has(self, group: str) -> bool:
+        """Whether a group is there."""
+
+    def dataset(self, group: str, *, dask: bool = False) -> xr.Dataset:
+        """A group, read only when values are taken."""
+
+
+@dataclass
+class Source:
+    """One group of one run, opened where it is used: pickled as its address."""
+
+    run: Any
+    group: str
+    _dataset: xr.Dataset | None = field(default=None, repr=False)
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """The group, lazily indexed."""
+        if self._dataset is None:
+            self._dataset = self.run.dataset(self.group)
+        return self._dataset
+
+    def read(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
+        """Rows ``start`` to ``stop`` of a variable."""
+        return np.asarray(self.dataset[name].variable[start:stop].values)
+
+    def __reduce__(self) -> tuple[Callable[..., Source], tuple[Any, str]]:
+        return Source, (self.run, self.group)
+
+
+def windows(source: Source, axis: str, *, multiple: int = 1, most_bytes: int = 64 << 20) -> list[tuple[int, int]]:
+    """Cut the growing axis into ranges of rows.
+
+    Parameters
+    ----------
+    axis : name of the growing dimension.
+    multiple : every window but the last is a multiple of this many rows.
+    most_bytes : shards are joined up to this size of a variable's window; one multiple is the least.
+
+    Returns
+    -------
+    list of (start, stop), consecutive; empty for an empty axis.
+    """
+    table = source.run.dataset(source.group, dask=True)
+    rows = table.sizes[axis]
+    grown = [variable for variable in table.variables.values() if variable.dims[:1] == (axis,) and variable.ndim > 1]
+    shard = max((variable.chunks[0][0] for variable in grown if variable.chunks), default=max(rows, 1))
+    row_bytes = max((variable.nbytes // max(rows, 1) for variable in grown), default=8)
+    size = -(-shard // multiple) * multiple
+    # At least four windows, where shards allow, keep the workers busy; more than that saves nothing.
+    wanted = min(most_bytes // max(row_bytes, 1), max(rows // 4, 1))
+    size *= max(1, wanted // size)
+    return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def compute(tasks: list[Any], *, what: str, progress: Progress | None) -> tuple[Any, ...]:
+    """``dask.compute`` of everything at once, on whatever scheduler is set; threads of our own report progress."""
+    watcher: AbstractContextManager[Any] = nullcontext() if progress is None else _Watcher(what, progress)
+    if progress is not None:
+        progress(what, 0.0)
+    with watcher:
+        results: tuple[Any, ...] = dask.compute(*tasks)
+    if progress is not None:
+        progress(what, 1.0)
+    return results
+
+
+class _Watcher(Callback):
+    """Tells how many tasks are done; Dask calls it in the main thread. A distributed scheduler ignores it."""
+
+    def __init__(self, what: str, progress: Progress) -> None:
+        self._what, self._progress, self._done = what, progress, 0
+
+    def _posttask(self, key: Any, result: Any, dsk: Any, state: Any, worker: Any) -> None:
+        self._done += 1
+        total = sum(len(state[name]) for name in ("waiting", "ready", "running", "finished"))
+        self._progress(self._what, min(1.0, self._done / max(total, 1)))
+
+
+__all__ = ["Progress", "Readable", "Source", "compute", "windows"]
