@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,11 @@ _NAMES = tuple(variable.name for variable in statistics("layer"))
 _QUANTILED = tuple(variable.name for variable in declaration("index/layer_quantiles").variables)
 
 
-@dataclass(frozen=True, slots=True)
 class Level:
     """Groups of layers: their names in order of execution, and the group of each layer."""
 
-    name: str
-    members: npt.NDArray[np.object_]
-    group: npt.NDArray[np.intp]
+    def __init__(self, name: str, members: npt.NDArray[np.object_], group: npt.NDArray[np.intp]) -> None:
+        self.name, self.members, self.group = name, members, group
 
 
 def hierarchy(architecture: xr.Dataset) -> tuple[Level, ...]:

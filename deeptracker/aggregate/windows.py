@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import dask
@@ -39,13 +38,15 @@ class Readable(Protocol):
         """A group, read only when values are taken."""
 
 
-@dataclass
 class Source:
-    """One group of one run, opened where it is used: pickled as its address."""
+    """One group of one run, opened where it is used: pickled as its address.
 
-    run: Any
-    group: str
-    _dataset: xr.Dataset | None = field(default=None, repr=False)
+    No dataclass, nor is anything else that goes to every task: Dask would look for tasks in all of its fields.
+    """
+
+    def __init__(self, run: Any, group: str) -> None:
+        self.run, self.group = run, group
+        self._dataset: xr.Dataset | None = None
 
     @property
     def dataset(self) -> xr.Dataset:
