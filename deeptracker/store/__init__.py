@@ -2,6 +2,7 @@
 
 from deeptracker.store.catalogue import list_runs
 from deeptracker.store.run import Run, open_run
+from deeptracker.store.verify import Finding, verify
 from deeptracker.store.writer import LogWriter
 
-__all__ = ["LogWriter", "Run", "list_runs", "open_run"]
+__all__ = ["Finding", "LogWriter", "Run", "list_runs", "open_run", "verify"]
