@@ -1,0 +1,5 @@
+"""What the weights and the answers have to do with one another: join, cube, mini-sets."""
+
+from deeptracker.correlate.stage import correlate, cube
+
+__all__ = ["correlate", "cube"]
