@@ -31,6 +31,7 @@ class Layer:
 
     name: str
     module: nn.Module
+    filters: int
     lr_group: int = -1
     follows: Follows = field(default_factory=Follows)
 
@@ -41,12 +42,6 @@ class Layer:
     @property
     def transposed(self) -> bool:
         return isinstance(self.module, _TRANSPOSED)
-
-    @property
-    def filters(self) -> int:
-        if self.transposed:
-            return int(self.module.out_channels)  # type: ignore[arg-type]
-        return int(self.parameter.shape[0])
 
     def rows(self, tensor: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
         """A weight or gradient as filters × weights, float32; without a copy where it lies so in host memory."""
@@ -137,7 +132,8 @@ def find_layers(model: nn.Module, include: str | None, exclude: str | None) -> D
             left_out[name] = "not asked for (include, exclude)"
         else:
             owners[id(weight)] = name
-            layers.append(Layer(name, module))
+            filters = module.out_channels if isinstance(module, _TRANSPOSED) else weight.shape[0]
+            layers.append(Layer(name, module, int(filters)))
     if not layers:
         raise InputError(
             "no layer to record: the model has no convolution or linear layer that include/exclude allow"

@@ -37,20 +37,20 @@ class Measurer:
         current = [layer.rows(layer.parameter) for layer in description.layers]
         self.initial = initial if initial is not None else [rows.copy() for rows in current]
         self._previous = [rows.copy() for rows in current]
+        self._first = description.first
+        self._rows = [
+            slice(int(first), int(first) + layer.filters)
+            for first, layer in zip(self._first, description.layers, strict=True)
+        ]
         self._weights = np.full((description.filters, len(WEIGHT)), np.nan)
         self._gradients = np.full((description.filters, len(GRADIENT)), np.nan)
         self._have_gradients = False
         self._have_previous = False
 
-    def rows(self, layer: int) -> slice:
-        """The filters of a layer on the filter axis."""
-        first = int(self.description.first[layer])
-        return slice(first, first + self.description.layers[layer].filters)
-
     def read_gradients(self) -> None:
         """Accumulate over ``p.grad`` as it is now; a layer without gradient (frozen) gives NaN."""
         for i, layer in enumerate(self.description.layers):
-            out = self._gradients[self.rows(i)]
+            out = self._gradients[self._rows[i]]
             gradient = layer.parameter.grad
             if gradient is None:
                 out[:] = np.nan
@@ -63,13 +63,13 @@ class Measurer:
         """Accumulate over the weights as they are now, and keep them as the previous ones."""
         for i, layer in enumerate(self.description.layers):
             rows = layer.rows(layer.parameter)
-            accumulate_weights(rows, self._previous[i], self.initial[i], self._weights[self.rows(i)])
+            accumulate_weights(rows, self._previous[i], self.initial[i], self._weights[self._rows[i]])
 
     def standard(self) -> tuple[Measurement, Measurement, float]:
         """The standard set per filter and per layer from what was read last, and the norm of all gradients."""
         gradients = self._gradients if self._have_gradients else None
         had, self._have_previous, self._have_gradients = self._have_previous, True, False
-        first = self.description.first
+        first = self._first
         filters: Measurement = dict(derive(self._weights, gradients, has_previous=had))
         merged = merge(gradients, first, GRADIENT) if gradients is not None else None
         layers: Measurement = dict(derive(merge(self._weights, first, WEIGHT), merged, has_previous=had))
@@ -86,7 +86,7 @@ class Measurer:
                                     ("bn_running_var", "running_var")):  # fmt: skip
                 tensor = getattr(module, attribute, None)
                 if isinstance(tensor, torch.Tensor):
-                    out[name][self.rows(i)] = tensor.detach().to("cpu", torch.float32).numpy()
+                    out[name][self._rows[i]] = tensor.detach().to("cpu", torch.float32).numpy()
         return out
 
     def full(self, gradients: list[Array] | None) -> tuple[Measurement, Measurement]:
@@ -104,10 +104,12 @@ class Measurer:
                 whole = quartiles(rows.reshape(1, -1)) if rows is not None else np.full((3, 1), np.nan, np.float32)
                 for j, name in enumerate(names):
                     filters.setdefault(f"{letter}_{name}", np.empty(self.description.filters, np.float32))[
-                        self.rows(i)
+                        self._rows[i]
                     ] = per_filter[j]
                     layers.setdefault(f"{letter}_{name}", []).append(whole[j, 0])
-                layers.setdefault(f"{letter}_hist", []).append(histogram(rows if rows is not None else np.empty(0, np.float32)))
+                layers.setdefault(f"{letter}_hist", []).append(
+                    histogram(rows if rows is not None else np.empty(0, np.float32))
+                )
             layers.setdefault("change_ratio_cdf", []).append(
                 change_ratio_cdf(arrays["w"], arrays.get("g", np.full_like(arrays["w"], np.nan)))
             )

@@ -7,7 +7,18 @@ from deeptracker.schema.variable import Group, Variable
 
 EVENTS = ("n→y", "y→n", "y→y", "n→n")
 DIRECTIONS = ("gain", "loss")
-SIDES = ("left", "right")
+RULES = ("flip", "left", "right")
+SIGNALS = (
+    "update_angle",
+    "update_ratio2",
+    "grad_ratio2",
+    "w_rms",
+    "bn_gamma",
+    "bn_beta",
+    "bn_running_mean",
+    "bn_running_var",
+)
+MODEL_SIGNALS = ("loss", "grad_norm")
 STATES = ("dead", "frozen", "exploding", "non-finite", "saturated")
 REDUCTIONS = ("min", "mean", "max")
 BIN_SIZES = (8, 64, 512)
@@ -117,43 +128,39 @@ INDEX: tuple[Group, ...] = (
 )
 
 ANOMALIES: tuple[Group, ...] = (
-    Group(
-        "anomalies/filters",
-        "calibrated score of every filter",
-        (
-            Variable(
-                "filter_score",
-                ("iteration", "filter"),
-                "float32",
-                "scales",
-                "residual / scale of the strongest signal",
+    *(
+        Group(
+            f"anomalies/{level}s",
+            f"calibrated score of every {level}: the signal that comes closest to its alarm level",
+            (
+                Variable(f"{level}_score", ("iteration", level), "float32", "scales", "residual / scale, signed"),
+                Variable(f"{level}_signal", ("iteration", level), "int8", "index", "its signal; −1 = no score yet"),
+                Variable(
+                    f"{level}_excess",
+                    ("iteration", level),
+                    "float32",
+                    "alarm levels",
+                    "|score| / alarm level of its signal; ≥ 1 is an alarm; NaN = uncalibrated",
+                ),
             ),
-            Variable("filter_signal", ("iteration", "filter"), "int8", "index", "which signal; −1 = no score yet"),
-        ),
-    ),
-    Group(
-        "anomalies/layers",
-        "calibrated score of every layer (a change common to its filters)",
-        (
-            Variable(
-                "layer_score",
-                ("iteration", "layer"),
-                "float32",
-                "scales",
-                "residual / scale of the strongest signal",
-            ),
-            Variable("layer_signal", ("iteration", "layer"), "int8", "index", "which signal; −1 = no score yet"),
-        ),
+        )
+        for level in ("filter", "layer")
     ),
     Group(
         "anomalies/iterations",
-        "the strongest score of each iteration, and the level above which it is an alarm",
+        "what the whole net did, and the levels above which a score is an alarm",
         (
-            Variable("filter_max", ("iteration",), "float32", "scales", "largest |filter_score|"),
-            Variable("layer_max", ("iteration",), "float32", "scales", "largest |layer_score|"),
-            Variable("filter_level", ("iteration",), "float32", "scales", "alarm level; NaN = uncalibrated"),
-            Variable("layer_level", ("iteration",), "float32", "scales", "alarm level; NaN = uncalibrated"),
-            Variable("iteration_score", ("iteration",), "float32", "1", "largest score / its alarm level"),
+            Variable("filter_level", ("iteration", "signal"), "float32", "scales", "alarm level; NaN = uncalibrated"),
+            Variable("layer_level", ("iteration", "signal"), "float32", "scales", "alarm level; NaN = uncalibrated"),
+            Variable("model_score", ("iteration", "model_signal"), "float32", "scales", "residual / scale, signed"),
+            Variable("model_level", ("iteration", "model_signal"), "float32", "scales", "its alarm level"),
+            Variable(
+                "iteration_score",
+                ("iteration",),
+                "float32",
+                "alarm levels",
+                "largest excess of all; NaN = uncalibrated",
+            ),
         ),
     ),
     Group(
@@ -181,7 +188,7 @@ ANOMALIES: tuple[Group, ...] = (
             Variable("final", ("validation", "k"), "int8", "0 or 1", "right rule is final: k−1 later passes exist"),
             Variable(
                 "class_score",
-                (*_PASS, "direction", "side"),
+                (*_PASS, "direction", "rule"),
                 "float32",
                 "scales",
                 "calibrated; NaN = too little history",
@@ -278,8 +285,10 @@ __all__ = [
     "DIRECTIONS",
     "EVENTS",
     "INDEX",
+    "MODEL_SIGNALS",
     "REDUCTIONS",
-    "SIDES",
+    "RULES",
+    "SIGNALS",
     "STAGES",
     "STATES",
 ]

@@ -194,7 +194,9 @@ RECORDED: tuple[Group, ...] = (
         "the images of a validation set, sorted by class",
         (
             Variable("target", ("image",), "int32", "class index", "true class; −1 where there is none"),
-            Variable("position", ("image",), "int32", "index", "place in the order in which the user gives the images"),
+            Variable(
+                "position", ("image",), "int32", "index", "place in the order in which the user gives the images"
+            ),
             Variable("thumbnail", ("image", "y", "x", "band"), "uint8", "", "small picture", optional=True),
         ),
     ),

@@ -1,0 +1,81 @@
+"""The demo's training: a small residual network on distorted digits, on the processor, every iteration recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deeptracker.demo.images import Images, load_images
+from deeptracker.recording import Recorder
+from deeptracker.testing.faults import PlantedFault, Truth
+from deeptracker.testing.resnet import SmallResNet
+
+ITERATIONS = 1080
+BATCH = 64
+VALIDATE_EVERY = 8
+LEARNING_RATE = 0.02
+DROP_AT, DROP_TO = 320, 0.2  # an ordinary drop of the learning rate: a label, not an anomaly
+FAULT_WINDOW = (460, 900)
+CLASSES = [str(digit) for digit in range(10)]
+WIDTHS = (12, 24, 48)
+SITES = [
+    ("conv1", "bn1"),
+    *((f"layer{stage}.0.conv1", f"layer{stage}.0.bn1") for stage in range(1, len(WIDTHS) + 1)),
+]
+
+
+def _batches(images: Images, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless shuffled batches from a generator of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(images.y), generator=generator)
+        for start in range(0, len(order) - BATCH + 1, BATCH):
+            chosen = order[start : start + BATCH]
+            yield images.x[chosen], images.y[chosen]
+
+
+def train(
+    path: Path,
+    *,
+    fault: str,
+    seed: int,
+    iterations: int = ITERATIONS,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> tuple[Truth, float]:
+    """Train, record into ``path``, and return what was planted and the final validation error."""
+    training, validation = load_images()
+    torch.manual_seed(seed)
+    model = SmallResNet(widths=WIDTHS)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
+    planted = PlantedFault(fault, seed, FAULT_WINDOW, classes=CLASSES, sites=SITES)
+    batches = _batches(training, seed)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(validation.x, validation.y), batch_size=len(validation.y)
+    )
+    error = float("nan")
+    with Recorder(
+        path, model, optimizer=optimizer, every=1, full_every=40, probe=validation.x[:96], probe_every=8
+    ) as recorder:
+        recorder.images(target=validation.y.numpy(), classes=CLASSES, thumbnails=validation.x[:, 0].numpy())
+        for step in range(iterations):
+            if step == DROP_AT:
+                for group in optimizer.param_groups:
+                    group["lr"] *= DROP_TO
+            planted.before_step(step, model, optimizer)
+            x, y = planted.batch(step, *next(batches))
+            loss = nn.functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            recorder.step(step, loss=loss)
+            if step % VALIDATE_EVERY == 0:
+                recorder.validate(step, loader)
+            if progress is not None:
+                progress(step + 1, iterations, float(loss.detach()))
+        model.eval()
+        with torch.no_grad():
+            error = float((model(validation.x).argmax(1) != validation.y).float().mean())
+    return planted.truth, error
