@@ -22,7 +22,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.storage import LocalStore, StorePath
 
 from deeptracker.errors import DamagedRunError
-from deeptracker.store.durable import move_file, write_file
+from deeptracker.store.durable import Batch, write_file
 from deeptracker.store.layout import Grid, encoding
 
 _PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
@@ -183,14 +183,14 @@ class RowFiles:
                     f"{self.folder}: the file of rows from {int(number) * self.file_rows} is missing"
                 )
 
-    def write(self, start: int, data: np.ndarray[Any, Any], making: Path) -> None:
-        """Put rows at ``start``; whole files are made aside and moved in place, so earlier rows are never at risk.
+    def write(self, start: int, data: np.ndarray[Any, Any], batch: Batch) -> None:
+        """Put rows at ``start``, the end of the array then; earlier rows are never at risk.
 
         Parameters
         ----------
         start : row at which the data begin; rows before it must be there.
         data : shape (rows, …).
-        making : folder on the same file system, for the file in the making.
+        batch : what the files become part of; they take their places when it is finished.
         """
         size, done = self.file_rows, 0
         while done < len(data):
@@ -200,23 +200,21 @@ class RowFiles:
             if offset:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
-            part = making / f"{number}.part"
-            shutil.rmtree(part, ignore_errors=True)
+            part = batch.aside()
             _reshaped(self._metadata, part, block.shape, False)[...] = block
-            move_file(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
-            shutil.rmtree(part, ignore_errors=True)
+            batch.move(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
             done += take
+        self.set_rows(start + len(data), batch)
 
     def _everything(self) -> Key:
         return tuple(slice(None) for _ in self.row_shape)
 
-    def set_rows(self, rows: int) -> None:
+    def set_rows(self, rows: int, batch: Batch) -> None:
         """Say in the metadata how many rows there are, for readers that know nothing of the commit."""
         path = self.folder / "zarr.json"
         document = json.loads(path.read_bytes())
-        if document["shape"][0] != rows:
-            document["shape"][0] = rows
-            write_file(path, [json.dumps(document, ensure_ascii=False, indent=2).encode()])
+        document["shape"][0] = rows
+        batch.write(path, json.dumps(document, ensure_ascii=False, indent=2).encode())
 
     def drop_after(self, rows: int) -> None:
         """Remove files that hold no row before ``rows``."""

@@ -17,7 +17,7 @@ from deeptracker.errors import InputError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles, make_group
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
-from deeptracker.store.durable import move_folder, sync_tree
+from deeptracker.store.durable import Batch, move_folder, sync_tree
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.layout import LOG, MAKING, TAIL
 from deeptracker.store.rows import Block
@@ -105,13 +105,16 @@ class Disk:
         if not keep:
             return
         self.save(cut_rows(self.path, self.commit, keep, self._tail_name()))
+        batch, shortened = Batch(self.path / MAKING / "shards", self.path / LOG), []
         for group in keep:
             growth = self.commit.groups[group]
-            for name in growth.columns:
-                if (self.path / LOG / group / name / "zarr.json").is_file():
-                    files = RowFiles(self.path / LOG / group / name)
-                    files.set_rows(growth.shards)
-                    files.drop_after(growth.shards)
+            places = [self.path / LOG / group / name for name in growth.columns]
+            shortened += [(RowFiles(p), growth.shards) for p in places if (p / "zarr.json").is_file()]
+        for files, rows in shortened:
+            files.set_rows(rows, batch)
+        batch.finish()
+        for files, rows in shortened:
+            files.drop_after(rows)
 
     def finish(self) -> None:
         """Bring every row into the hierarchy, the last shard partly filled: the run is plain Zarr then."""

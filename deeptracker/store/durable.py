@@ -9,10 +9,13 @@ import socket
 import time
 import weakref
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from deeptracker.errors import LockedRunError
+
+_AT_ONCE = 8
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,13 +36,20 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_all(files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Make many files and folders durable; at once, so that the file system's journal is written a few times only."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(sync_file, files))
+        list(pool.map(sync_folder, folders))
+
+
 def sync_tree(folder: Path) -> None:
     """Make every file and name below a folder durable."""
-    for here, _, files in os.walk(folder):
-        for name in files:
-            sync_file(Path(here, name))
-        sync_folder(Path(here))
-    sync_folder(folder.parent)
+    walked = list(os.walk(folder))
+    sync_all(
+        (Path(here, name) for here, _, names in walked for name in names),
+        [*(Path(here) for here, _, _ in walked), folder.parent],
+    )
 
 
 def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> int:
@@ -61,12 +71,45 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> int:
     return size
 
 
-def move_file(source: Path, target: Path) -> None:
-    """Put a finished file in its place, over an earlier one."""
-    sync_file(source)
-    make_folder(target.parent)
-    os.replace(source, target)
-    sync_folder(target.parent)
+class Batch:
+    """Files that take their places together: all made aside, all fsynced, all renamed, all folders fsynced.
+
+    Parameters
+    ----------
+    making : folder on the same file system for what is aside.
+    root : folder that is durable already; the ones between it and a file are made so.
+    """
+
+    def __init__(self, making: Path, root: Path) -> None:
+        self.making, self.root = making, root
+        self._moves: list[tuple[Path, Path]] = []
+
+    def aside(self) -> Path:
+        """A path for one more file or folder in the making."""
+        self.making.mkdir(parents=True, exist_ok=True)
+        return self.making / f"{len(self._moves)}.part"
+
+    def move(self, source: Path, target: Path) -> None:
+        """Have a finished file take the place of ``target``."""
+        self._moves.append((source, target))
+
+    def write(self, target: Path, content: bytes) -> None:
+        """Have these bytes take the place of ``target``."""
+        aside = self.aside()
+        aside.write_bytes(content)
+        self.move(aside, target)
+
+    def finish(self) -> None:
+        """Put everything in its place, durably."""
+        sync_all((source for source, _ in self._moves), ())
+        folders = {self.root}
+        for source, target in self._moves:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+            folders.update(parent for parent in target.parents if parent.is_relative_to(self.root))
+        sync_all((), folders)
+        self._moves.clear()
+        shutil.rmtree(self.making, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -153,4 +196,4 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-__all__ = ["WriterLock", "is_locked", "make_folder", "move_file", "move_folder", "sync_tree", "write_file"]
+__all__ = ["Batch", "WriterLock", "is_locked", "make_folder", "move_folder", "sync_tree", "write_file"]

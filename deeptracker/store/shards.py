@@ -11,7 +11,7 @@ import numpy as np
 from deeptracker import conform
 from deeptracker.store.arrays import RowFiles, make_array, make_group
 from deeptracker.store.commit import Column, Commit, Growth, TailFile
-from deeptracker.store.durable import sync_tree
+from deeptracker.store.durable import Batch
 from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
 from deeptracker.store.tables import variable_attributes
@@ -41,32 +41,33 @@ def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
     """
     growth = commit.groups[group]
     place = folder / LOG / group
+    batch = Batch(folder / MAKING / "shards", folder / LOG)
     for name, column in growth.columns.items():
         array = _array(folder, place / name, group, name, column, growth)
-        array.write(growth.shards, read_rows(folder, commit, group, name, growth.shards, stop), folder / MAKING)
-        array.set_rows(stop)
+        array.write(growth.shards, read_rows(folder, commit, group, name, growth.shards, stop), batch)
+    batch.finish()
     moved = stop - growth.shards
     return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
 
 
 def _array(folder: Path, place: Path, group: str, name: str, column: Column, growth: Growth) -> RowFiles:
-    if not (place / "zarr.json").is_file():
-        make_parents(folder / LOG, group)
-        if not (place.parent / "zarr.json").is_file():
-            make_group(place.parent, {"description": conform.declaration(group).description})
-        fill = -1 if name == growth.axis else conform.variable(group, name).fill
-        grid = growing_grid(column.shape, growth.shard_rows, column.dims)
-        attributes = variable_attributes(group, name, {})
-        shape, dtype = (0, *column.shape), np.dtype(column.dtype)
-        make_array(place, shape, dtype, fill, grid, column.dims, attributes)
-        sync_tree(place)
-        array = RowFiles(place)
-        # A variable that appeared late: the rows before it hold its fill value, in files of their own.
-        for start in range(0, growth.shards, array.file_rows):
-            count = min(array.file_rows, growth.shards - start)
-            array.write(start, np.full((count, *column.shape), fill, dtype), folder / MAKING)
-        return array
-    return RowFiles(place)
+    if (place / "zarr.json").is_file():
+        return RowFiles(place)
+    make_parents(folder / LOG, group)
+    if not (place.parent / "zarr.json").is_file():
+        make_group(place.parent, {"description": conform.declaration(group).description})
+    fill = -1 if name == growth.axis else conform.variable(group, name).fill
+    grid = growing_grid(column.shape, growth.shard_rows, column.dims)
+    shape, dtype = (0, *column.shape), np.dtype(column.dtype)
+    make_array(place, shape, dtype, fill, grid, column.dims, variable_attributes(group, name, {}))
+    array = RowFiles(place)
+    # A variable that appeared late: the rows before it hold its fill value, in files of their own.
+    for start in range(0, growth.shards, array.file_rows):
+        count = min(array.file_rows, growth.shards - start)
+        earlier = Batch(folder / MAKING / "late", folder / LOG)
+        array.write(start, np.full((count, *column.shape), fill, dtype), earlier)
+        earlier.finish()
+    return array
 
 
 def cut_rows(folder: Path, commit: Commit, rows: Mapping[str, int], name: str) -> Commit:
