@@ -1,0 +1,231 @@
+"""The explorer of one run: ranked events, the band over the whole training, and the three views, linked."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import panel as pn
+from bokeh.models import Div
+
+from deeptracker.app.event_list import event_list
+from deeptracker.view import pages, palettes, words
+from deeptracker.view.answers import first_set
+from deeptracker.view.classes import ClassRows
+from deeptracker.view.cube import Cube
+from deeptracker.view.events import anomalies, around
+from deeptracker.view.filters import LayerFilters
+from deeptracker.view.frame import head_html
+from deeptracker.view.heading import heading, note
+from deeptracker.view.images import ClassImages
+from deeptracker.view.layer_values import PIXELS, SHOWN
+from deeptracker.view.level import positions
+from deeptracker.view.overview import overview
+from deeptracker.view.pixels import PixelChart
+from deeptracker.view.strips import Strips
+from deeptracker.view.timeline import Timeline
+
+DELAY = 120
+PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
+
+
+class Explorer:
+    """One session's page on a run. Every view shows ``timeline.x_range``; ``open_event`` moves all of them.
+
+    Parameters
+    ----------
+    run : an opened run; parts that it lacks are replaced by a note on what brings them.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        self.view = first_set(run)
+        self.timeline = Timeline(run)
+        self.events = {int(e["rank"]): e for e in anomalies(run)}
+        self.list = event_list(run)
+        self.band = overview(run, self.timeline)
+        self.strips: Strips | None = None
+        self.filters: LayerFilters | None = None
+        self.rows: ClassRows | None = None
+        self.pixels: PixelChart | None = None
+        self.images: ClassImages | None = None
+        self.cube: Cube | None = None
+        self._waiting = False
+        self.views = pn.Column(
+            *self._layers(), *self._validation(), *self._cube(), sizing_mode="stretch_width", margin=0
+        )
+        self._link()
+
+    def _layers(self) -> list[Any]:
+        missing = pages.missing_layers(self.run)
+        if missing:
+            return [self._pane(heading("Layers", pages.LAYERS)), self._pane(note(missing))]
+        self.strips = Strips(self.run, self.timeline)
+        self.filters = LayerFilters(self.run, self.timeline, layer=pages.suspect(self.run), height=150)
+        self.heading = heading("Layers", "")
+        statistics = [n for n, v in self.run.dataset("filters/dense").items() if "filter" in v.dims]
+        ordered = [n for n in PREFERRED if n in statistics] + [n for n in statistics if n not in PREFERRED]
+        self.statistic = pn.widgets.Select(
+            name="", options={f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in ordered},
+            value=ordered[0], width=380, margin=(0, 8, 0, 0),
+        )  # fmt: skip
+        self.show = pn.widgets.RadioButtonGroup(
+            options={"what changed": "change", "values": "value"}, value=SHOWN[0], margin=(0, 8, 0, 0)
+        )
+        self.layer = pn.widgets.Select(
+            name="", options=list(self.filters.places), value=self.filters.layer, width=260, margin=(0, 8, 0, 0)
+        )
+        self._describe()
+        return [
+            self._pane(self.heading),
+            pn.Row(self.statistic, self.show, margin=(2, 0, 4, 0)),
+            *(self._pane(plot) for plot in self.strips.figures),
+            self._pane(heading("Filters of one layer", "Every filter is a row; click one to see its series below.")),
+            pn.Row(self.layer, margin=(2, 0, 4, 0)),
+            self._pane(self.filters.layout),
+        ]
+
+    def _describe(self) -> None:
+        assert self.strips is not None
+        text = (
+            f"{pages.LAYERS} Shown: {escape(words.statistic(self.strips.values.variable))}. "
+            "Click a strip to open its filters; drag to zoom, double-click for the whole run."
+        )
+        self.heading.text = heading("Layers", text, [self.strips.scale]).text
+
+    def _validation(self) -> list[Any]:
+        missing = pages.missing_validation(self.run)
+        if missing or self.view is None:
+            return [self._pane(heading("Validation", pages.VALIDATION)), self._pane(note(missing))]
+        self.rows = ClassRows(self.run, self.view, self.timeline)
+        self.pixels = PixelChart(self.run, self.view, self.timeline)
+        names = list(self.rows.classes.names)
+        wanted = pages.suspect_class(self.run)
+        index = names.index(wanted) if wanted in names else 0
+        self.images = ClassImages(self.run, self.view, self.timeline, index=index)
+        self.label = pn.widgets.Select(
+            name="", options={words.class_name(n): i for i, n in enumerate(names)}, value=index, width=200,
+            margin=(0, 8, 0, 0),
+        )  # fmt: skip
+        text = f"{pages.VALIDATION} Click a class to open its images."
+        return [
+            self._pane(heading("Validation", text, [self.rows.scale], pages.class_signs())),
+            self._pane(self.rows.plot),
+            self._pane(
+                heading("Images of one class", "Every image is a row; hover shows the picture and the answer.")
+            ),
+            pn.Row(self.label, margin=(2, 0, 4, 0)),
+            self._pane(self.images.plot),
+            self._pane(
+                heading("All images", "Every image of the validation set, grouped by class.", [self.pixels.scale])
+            ),
+            self._pane(self.pixels.plot),
+        ]
+
+    def _cube(self) -> list[Any]:
+        top = self._pane(heading("Layers and classes", pages.CUBE))
+        missing = pages.missing_cube(self.run)
+        if missing or self.view is None:
+            return [top, self._pane(note(missing))]
+        self.cube = Cube(self.run, self.view, self.timeline)
+        return [top, self._pane(self.cube.layout)]
+
+    @staticmethod
+    def _pane(model: Any) -> pn.pane.Bokeh:
+        return pn.pane.Bokeh(model, sizing_mode="stretch_width", margin=0)
+
+    def _link(self) -> None:
+        self.list.param.watch(lambda change: self.open_event(change.new), "selected")
+        self.band.lane.on_event("tap", self._tap_mark)
+        if self.strips is not None and self.filters is not None:
+            for plot, (_, members) in zip(self.strips.figures, self.strips.stages, strict=True):
+                plot.on_event("tap", lambda tap, members=members: self._tap_strip(tap, members))
+            self.filters.heat.on_event("tap", self._tap_filter)
+            self.statistic.param.watch(lambda _: self._redraw(), "value")
+            self.show.param.watch(lambda _: self._redraw(), "value")
+            self.layer.param.watch(lambda change: self._open_layer(change.new), "value")
+            if len(positions(self.run, "filters/dense")) > PIXELS:
+                for edge in ("start", "end"):
+                    self.timeline.x_range.on_change(edge, self._zoomed)
+        if self.rows is not None and self.images is not None:
+            self.rows.plot.on_event("tap", self._tap_class)
+            self.label.param.watch(lambda change: self._open_class(change.new), "value")
+
+    def open_event(self, rank: int) -> None:
+        """Show an event in every view: its iterations, its layer's filters, its class's images; 0 closes."""
+        event = self.events.get(rank)
+        marks = self.band.marks.data
+        colours = [palettes.SELECTED if r == str(rank) else palettes.INK for r in marks["rank"]]
+        self.band.marks.patch({"fill": [(slice(len(colours)), colours)]})
+        if event is None:
+            self.timeline.selection.data = {"x0": [], "x1": []}
+            self.timeline.show(*self.timeline.full)
+            return
+        onset = int(event["iteration"])
+        self.timeline.select(onset, max(int(event.get("end") or onset), onset))
+        self.timeline.show(*around(self.run, event))
+        if event.get("layers") and self.filters is not None and str(event["layers"][0]) in self.filters.places:
+            layer = str(event["layers"][0])
+            own = [int(f["channel"]) for f in event.get("filters", ()) if f["layer"] == layer]
+            self.layer.value = layer
+            self._open_layer(layer, own[0] if own else None)
+        if event.get("classes") and self.images is not None:
+            names = list(self.images.classes.names)
+            if str(event["classes"][0]) in names:
+                self.label.value = names.index(str(event["classes"][0]))
+        if self.cube is not None:
+            self.cube.corner.text = self.cube.corner_html(event)
+
+    def _open_layer(self, layer: str, channel: int | None = None) -> None:
+        if self.filters is not None and (layer != self.filters.layer or channel is not None):
+            self.filters.show(layer, channel)
+
+    def _open_class(self, index: int) -> None:
+        if self.images is not None and index != self.images.index:
+            self.images.show(index)
+
+    def _redraw(self) -> None:
+        if self.strips is None or self.filters is None:
+            return
+        self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end,
+                           variable=self.statistic.value, show=self.show.value)  # fmt: skip
+        self.filters.use(self.statistic.value, self.show.value)
+        self._describe()
+
+    def _tap_mark(self, tap: Any) -> None:
+        reach = (self.timeline.full[1] - self.timeline.full[0]) * 0.02
+        near = [(abs(int(e["iteration"]) - tap.x), rank) for rank, e in self.events.items()]
+        if near and min(near)[0] <= reach:
+            self.list.selected = min(near)[1]
+
+    def _tap_strip(self, tap: Any, members: list[Any]) -> None:
+        row = len(members) - 1 - int(tap.y // 1)
+        if 0 <= row < len(members):
+            self.layer.value = members[row].name
+
+    def _tap_filter(self, tap: Any) -> None:
+        channel = self.filters.channel_at(tap.y) if self.filters is not None else None
+        if channel is not None and self.filters is not None:
+            self.filters.pick(channel)
+
+    def _tap_class(self, tap: Any) -> None:
+        index = self.rows.class_at(tap.y) if self.rows is not None else None
+        if index is not None:
+            self.label.value = index
+
+    def _zoomed(self, *_: Any) -> None:
+        """Read a finer or coarser level once the range has stood still for a moment."""
+        document = self.timeline.x_range.document
+        if self._waiting or document is None:
+            return
+        self._waiting = True
+        document.add_timeout_callback(self._refine, DELAY)
+
+    def _refine(self) -> None:
+        self._waiting = False
+        if self.strips is not None:
+            self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end)
+
+    def head(self) -> Div:
+        """The run's name and its size, in one line."""
+        return Div(text=head_html(self.run), sizing_mode="stretch_width", margin=0)

@@ -1,0 +1,31 @@
+"""Page templates of the server, in the frame that all pages share."""
+
+from deeptracker.view.frame import STYLE
+
+EXPLORER = (
+    "{% extends base %}\n{% block postamble %}<style>"
+    + STYLE
+    + """</style>{% endblock %}
+{% block contents %}
+<div class="dt-page">
+  <header class="dt-head">{{ embed(roots.head) }}</header>
+  <aside class="dt-list">{{ embed(roots.events) }}</aside>
+  <main class="dt-main">
+    <div class="dt-band">{{ embed(roots.band) }}</div>
+    <div class="dt-views">{{ embed(roots.views) }}</div>
+  </main>
+</div>
+{% endblock %}
+"""
+)
+
+SINGLE = (
+    "{% extends base %}\n{% block postamble %}<style>"
+    + STYLE
+    + """</style>{% endblock %}
+{% block contents %}
+<header class="dt-head">{{ embed(roots.head) }}</header>
+<div class="dt-single">{{ embed(roots.views) }}</div>
+{% endblock %}
+"""
+)

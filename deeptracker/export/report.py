@@ -1,0 +1,213 @@
+"""The report: one HTML file that holds everything it shows and asks the network for nothing."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from bokeh.embed import file_html
+from bokeh.layouts import column
+from bokeh.resources import INLINE
+from jinja2 import Template
+
+from deeptracker.export.target import written
+from deeptracker.view import cards, pages, palettes
+from deeptracker.view.answers import first_set
+from deeptracker.view.classes import ClassRows
+from deeptracker.view.cube import Cube
+from deeptracker.view.events import anomalies, around, labels
+from deeptracker.view.filters import LayerFilters
+from deeptracker.view.frame import STYLE, head_html
+from deeptracker.view.heading import heading, note
+from deeptracker.view.images import ClassImages
+from deeptracker.view.overview import overview
+from deeptracker.view.pixels import PixelChart
+from deeptracker.view.strips import Strips
+from deeptracker.view.timeline import Timeline
+
+OPENED = 4
+"""Events whose layer and class are opened in the file; further ones move the time axis only."""
+
+PAGE = Template(
+    """{% from macros import embed %}<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+{{ bokeh_css }}{{ bokeh_js }}
+<style>{{ style }}</style></head>
+<body><div class="dt-page"><header class="dt-head">{{ head }}</header>
+<aside class="dt-list">{{ events }}</aside>
+<main class="dt-main"><div class="dt-band">{{ embed(roots.band) }}</div>
+<div class="dt-views">{{ embed(roots.views) }}</div></main></div>
+{{ plot_script }}
+<script>{{ script }}</script></body></html>"""
+)
+
+SCRIPT = """
+const EVENTS = %s, INK = '%s', SELECTED = '%s';
+let open = 0;
+function model(name) { return Bokeh.documents.map(d => d.get_model_by_name(name)).find(m => m) }
+function choose(rank) {
+  open = open == rank ? 0 : rank;
+  for (const card of document.querySelectorAll('button.card')) {
+    const mine = Number(card.dataset.rank) == open;
+    card.classList.toggle('open', mine);
+    card.setAttribute('aria-expanded', mine);
+    card.querySelector('.detail').hidden = !mine;
+  }
+  const event = EVENTS[open], whole = EVENTS[0];
+  const range = model('iterations'), marks = model('events');
+  model('selection').data = event && open ? {x0: [event.onset], x1: [event.end]} : {x0: [], x1: []};
+  range.setv({start: (event || whole).start, end: (event || whole).stop});
+  marks.data = {...marks.data, fill: marks.data.rank.map(r => r == String(open) ? SELECTED : INK)};
+  if (open && event) for (const kind of ['layer', 'class']) {
+    if (event[kind] == null) continue;
+    for (let i = 0, m; (m = model(kind + '-' + i)); i++) m.visible = i == event[kind];
+  }
+}
+for (const card of document.querySelectorAll('button.card'))
+  card.onclick = event => { if (event.target.tagName != 'CODE') choose(Number(card.dataset.rank)) };
+"""
+
+
+def report(run: Any, path: str | Path) -> Path:
+    """Write the events with their evidence and the three views, linked, into one HTML file.
+
+    Parameters
+    ----------
+    run : an opened run; parts that it lacks are replaced by a note on what brings them.
+    path : file to write; an existing one is replaced.
+
+    Returns
+    -------
+    The file.
+
+    Raises
+    ------
+    InputError : the folder does not exist.
+    """
+    target = Path(path).expanduser()
+    with written(target) as aside:
+        aside.write_text(html(run), encoding="utf-8")
+    return target
+
+
+def html(run: Any) -> str:
+    """The report as text."""
+    timeline = Timeline(run)
+    found = anomalies(run)
+    band = overview(run, timeline).layout
+    layer_views, layer_of = _filters(run, timeline, found)
+    class_views, class_of = _images(run, timeline, found)
+    views = column(
+        *_layers(run, timeline, layer_views),
+        *_validation(run, timeline, class_views),
+        *_cube(run, timeline),
+        sizing_mode="stretch_width",
+        spacing=0,
+    )
+    band.name, views.name = "band", "views"
+    state: dict[int, dict[str, Any]] = {0: {"start": timeline.full[0], "stop": timeline.full[1]}}
+    for event in found:
+        rank, onset = int(event["rank"]), int(event["iteration"])
+        start, stop = around(run, event)
+        state[rank] = {
+            "start": start,
+            "stop": stop,
+            "onset": onset,
+            "end": max(onset, int(event.get("end") or onset)),
+            "layer": layer_of.get(rank),
+            "class": class_of.get(rank),
+        }
+    title = f"DeepTracker · {run.path.name}"
+    variables = {
+        "style": STYLE + cards.STYLE.replace(":host", ".dt-list") + ".detail[hidden]{display:none}",
+        "head": head_html(run),
+        "events": cards.above(run, found) + "".join(_card(run, e) for e in found) + cards.below(labels(run)),
+        "script": SCRIPT % (_embedded(state), palettes.INK, palettes.SELECTED),
+    }
+    return str(file_html([band, views], INLINE, escape(title), template=PAGE, template_variables=variables))
+
+
+def _embedded(state: Any) -> str:
+    """JSON that cannot end the script it stands in."""
+    return json.dumps(state).replace("<", "\\u003c")
+
+
+def _card(run: Any, event: dict[str, Any]) -> str:
+    return (
+        f'<button class="card" data-rank="{int(event["rank"])}" aria-expanded="false">{cards.summary(event)}'
+        f'<div class="detail" hidden>{cards.detail(run, event)}</div></button>'
+    )
+
+
+def _filters(run: Any, timeline: Timeline, found: list[Any]) -> tuple[list[Any], dict[int, int]]:
+    """Drill-downs into the layers of the first events, and which event opens which."""
+    if pages.missing_layers(run):
+        return [], {}
+    wanted = {int(e["rank"]): str(e["layers"][0]) for e in found if e.get("layers")}
+    names = list(dict.fromkeys(wanted.values()))[:OPENED]
+    views: list[Any] = []
+    opened: list[str | None] = [*names] or [None]
+    for layer in opened:
+        detail = LayerFilters(run, timeline, layer=layer, height=150)
+        detail.pick_in_browser()
+        detail.layout.update(name=f"layer-{len(views)}", visible=not views)
+        views.append(detail.layout)
+    return views, {rank: names.index(layer) for rank, layer in wanted.items() if layer in names}
+
+
+def _images(run: Any, timeline: Timeline, found: list[Any]) -> tuple[list[Any], dict[int, int]]:
+    """Drill-downs into the classes of the first events, and which event opens which."""
+    view = first_set(run)
+    if pages.missing_validation(run) or view is None:
+        return [], {}
+    probe = ClassImages(run, view, timeline)
+    known = list(probe.classes.names)
+    wanted = {int(e["rank"]): str(e["classes"][0]) for e in found if e.get("classes")}
+    names = list(dict.fromkeys(name for name in wanted.values() if name in known))[:OPENED]
+    views: list[Any] = []
+    for name in names or known[:1]:
+        detail = ClassImages(run, view, timeline, index=known.index(name))
+        detail.plot.update(name=f"class-{len(views)}", visible=not views)
+        views.append(detail.plot)
+    return views, {rank: names.index(name) for rank, name in wanted.items() if name in names}
+
+
+def _layers(run: Any, timeline: Timeline, detail: list[Any]) -> list[Any]:
+    missing = pages.missing_layers(run)
+    if missing:
+        return [heading("Layers", pages.LAYERS), note(missing)]
+    strips = Strips(run, timeline)
+    return [
+        heading("Layers", f"{pages.LAYERS} Drag to zoom, double-click for the whole run.", [strips.scale]),
+        *strips.figures,
+        heading("Filters of one layer", "Every filter is a row; click one to see its series."),
+        *detail,
+    ]
+
+
+def _validation(run: Any, timeline: Timeline, detail: list[Any]) -> list[Any]:
+    missing, view = pages.missing_validation(run), first_set(run)
+    if missing or view is None:
+        return [heading("Validation", pages.VALIDATION), note(missing)]
+    rows, pixels = ClassRows(run, view, timeline), PixelChart(run, view, timeline)
+    return [
+        heading("Validation", pages.VALIDATION, [rows.scale], pages.class_signs()),
+        rows.plot,
+        heading("Images of one class", "Every image is a row; hover shows the picture and the answer."),
+        *detail,
+        heading("All images", "Every image of the validation set, grouped by class.", [pixels.scale]),
+        pixels.plot,
+    ]
+
+
+def _cube(run: Any, timeline: Timeline) -> list[Any]:
+    missing, view = pages.missing_cube(run), first_set(run)
+    top = heading("Layers and classes", pages.CUBE)
+    return [top, note(missing)] if missing or view is None else [top, Cube(run, view, timeline).layout]
+
+
+__all__ = ["html", "report"]

@@ -1,0 +1,110 @@
+"""Statistics as a flat table, with the unit of every column: Parquet or CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from deeptracker.errors import InputError, MissingExtraError
+from deeptracker.export.target import written
+
+ROWS = 1_000_000
+
+
+def table(run: Any, path: str | Path, *, group: str = "layers/dense") -> Path:
+    """Write a group as a table: one row per iteration and layer (or filter, image …), one column per statistic.
+
+    Units stand in the metadata of each Parquet column (``units``, ``formula``), in CSV behind the name.
+    Blocks of about a million rows are read and written at a time. NaN stay NaN (CSV: empty).
+
+    Parameters
+    ----------
+    run : an opened run.
+    path : file ending in ``.parquet`` or ``.csv``.
+    group : any group of the run; variables that have not all of its two first axes' names are left out.
+
+    Returns
+    -------
+    The file.
+
+    Raises
+    ------
+    InputError : another ending, or a group without rows.
+    MissingGroupError : the run lacks the group.
+    MissingExtraError : Parquet without pyarrow.
+    """
+    target = Path(path).expanduser()
+    kind = target.suffix.lower()
+    if kind not in (".parquet", ".csv"):
+        raise InputError(f"{target}: a table ends in .parquet or .csv")
+    dataset = run.dataset(group)
+    dims = max((v.dims for v in dataset.data_vars.values()), key=len, default=())[:2]
+    names = [str(n) for n, v in dataset.data_vars.items() if set(v.dims) <= set(dims) and v.dims]
+    if not names or any(dataset.sizes[d] == 0 for d in dims):
+        raise InputError(f"{run.path}: {group} has no rows to export")
+    with written(target) as aside:
+        (_parquet if kind == ".parquet" else _csv)(dataset[names], dims, aside)
+    return target
+
+
+def _blocks(dataset: xr.Dataset, dims: tuple[str, ...]) -> Any:
+    """The table in pieces along its first axis."""
+    width = int(np.prod([dataset.sizes[d] for d in dims[1:]], dtype=np.int64))
+    step = max(1, ROWS // max(width, 1))
+    for start in range(0, dataset.sizes[dims[0]], step):
+        part = dataset.isel({dims[0]: slice(start, start + step)}).load()
+        yield part.to_dataframe(dim_order=list(dims)).reset_index()[_columns(part, dims)]
+
+
+def _columns(part: xr.Dataset, dims: tuple[str, ...]) -> list[str]:
+    """Labels first: the axes (of filters: layer and channel), then the statistics."""
+    labels: list[str] = []
+    for dim in dims:
+        labels += [str(n) for n in part.indexes[dim].names] if dim in part.indexes else [dim]
+    return [*labels, *(str(name) for name in part.data_vars)]
+
+
+def _csv(dataset: xr.Dataset, dims: tuple[str, ...], path: Path) -> None:
+    for number, frame in enumerate(_blocks(dataset, dims)):
+        titles = [_title(dataset, name) for name in frame.columns]
+        frame.to_csv(path, mode="a" if number else "w", header=False if number else titles, index=False)
+
+
+def _title(dataset: xr.Dataset, name: str) -> str:
+    units = str(dataset[name].attrs.get("units", "")) if name in dataset else ""
+    return f"{name} [{units}]" if units not in ("", "1") else name
+
+
+def _parquet(dataset: xr.Dataset, dims: tuple[str, ...], path: Path) -> None:
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+        import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        raise MissingExtraError('Parquet needs pyarrow: pip install "deeptracker[tables]", or export .csv') from None
+    writer = None
+    try:
+        for frame in _blocks(dataset, dims):
+            piece = pa.Table.from_pandas(_plain(frame), preserve_index=False)
+            fields = [
+                field.with_metadata(
+                    {key: str(dataset[field.name].attrs.get(key, "")) for key in ("units", "formula")}
+                )
+                if field.name in dataset.data_vars
+                else field
+                for field in piece.schema
+            ]
+            piece = piece.cast(pa.schema(fields))
+            writer = writer or pq.ParquetWriter(path, piece.schema)
+            writer.write_table(piece)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Names as plain text, whichever kind of string they came as."""
+    return frame.assign(**{str(n): frame[n].astype(str) for n in frame.columns if frame[n].dtype == object})

@@ -1,0 +1,117 @@
+"""Events as cards of HTML: cause, time, place, how often chance does the same, evidence, pictures."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from deeptracker.view import palettes, words
+from deeptracker.view.answers import class_names, first_set
+from deeptracker.view.events import Event, documents
+from deeptracker.view.flips import flipped
+from deeptracker.view.thumbnails import gallery
+from deeptracker.view.timeline import FONT
+
+MOST_PICTURES = 24
+MOST_FILTERS = 16
+
+STYLE = f"""
+:host {{ display: block; font-family: {FONT}; color: {palettes.INK}; font-size: 12.5px; line-height: 1.42; }}
+h2 {{ font-size: 14px; margin: 6px 2px 2px; }}
+p.lead {{ margin: 0 2px 8px; color: {palettes.MUTED}; }}
+button.card {{ all: unset; box-sizing: border-box; display: block; width: 100%; cursor: pointer; background: #fff;
+  border: 1px solid {palettes.FAINT}; border-left: 4px solid {palettes.FAINT}; border-radius: 7px; padding: 8px 11px;
+  margin: 0 0 7px; }}
+button.card:hover {{ border-color: {palettes.MUTED}; }}
+button.card:focus-visible {{ outline: 2px solid {palettes.LOSS}; }}
+button.card.open {{ border-left-color: {palettes.SELECTED}; box-shadow: 0 1px 6px rgba(20, 30, 50, .13); }}
+.title {{ display: flex; gap: 8px; align-items: center; font-weight: 600; font-size: 13.5px; }}
+.rank {{ background: {palettes.INK}; color: #fff; border-radius: 10px; min-width: 20px; height: 20px;
+  line-height: 20px;
+  text-align: center; font-size: 11px; flex: none; }}
+.open .rank {{ background: {palettes.SELECTED}; }}
+.rate {{ color: {palettes.MUTED}; }}
+ul {{ margin: 7px 0 4px; padding: 0 0 0 16px; }}
+li {{ margin-bottom: 5px; }}
+code {{ display: block; font-size: 11px; color: {palettes.LOSS}; overflow-wrap: anywhere; user-select: text; }}
+h3 {{ font-size: 12px; margin: 9px 0 4px; }}
+.label {{ display: flex; gap: 8px; padding: 3px 4px; color: {palettes.MUTED}; }}
+.label b {{ font-weight: 400; color: {palettes.INK}; }}
+.empty {{ border: 1px dashed {palettes.FAINT}; border-radius: 7px; padding: 11px 13px; background: #fff;
+  color: {palettes.MUTED}; }}
+"""
+
+
+def above(run: Any, found: list[Event]) -> str:
+    """What stands over the cards: how many there are, or why there are none."""
+    title = "<h2>What was unusual</h2>"
+    if documents(run) is None:
+        return (
+            f"{title}<div class='empty'>This run was recorded, not analysed yet. Events come with<br>"
+            f"<code>deeptracker analyze {escape(str(run.path))}</code></div>"
+        )
+    if not found:
+        return f"{title}<div class='empty'>Nothing rose above the alarm level.</div>"
+    return f"{title}<p class='lead'>{words.count(len(found), 'event')}, strongest first. Click one to open it.</p>"
+
+
+def below(known: list[Event]) -> str:
+    """What stands under the cards: labels, which were known beforehand and count as no alarm."""
+    if not known:
+        return ""
+    lines = "".join(
+        f"<div class='label'><span>⚑ {words.when(e)}</span>"
+        f"<b>{escape(words.cause(e['cause']))}{_first_text(e)}</b></div>"
+        for e in known
+    )
+    return f"<h2>Known beforehand</h2><p class='lead'>Planned changes, not counted as unusual.</p>{lines}"
+
+
+def summary(event: Event) -> str:
+    """The part of a card that is always seen."""
+    return (
+        f"<div class='title'><span class='rank'>{event['rank']}</span><span>{escape(words.cause(event['cause']))}"
+        f"</span></div><div>iteration {words.when(event)}</div><div>{escape(words.where(event))}</div>"
+        f"<div class='rate'>{escape(words.false_rate(event))}</div>"
+    )
+
+
+def detail(run: Any, event: Event) -> str:
+    """Evidence in words with the expression that gives each number, filters, and pictures of images that flipped."""
+    lines = "".join(
+        f"<li>{escape(str(line.get('text', '')))}"
+        + (f"<code>{escape(str(line['expression']))}</code>" if line.get("expression") else "")
+        + "</li>"
+        for line in event.get("evidence", ())
+    )
+    parts = [f"<ul>{lines}</ul>" if lines else ""]
+    if event.get("filters"):
+        parts.append(f"<h3>Filters</h3>{_filters(event)}")
+    parts.append(pictures(run, event))
+    return "".join(parts)
+
+
+def pictures(run: Any, event: Event, most: int = MOST_PICTURES, size: int = 40) -> str:
+    """Images whose answer changed at the event, as HTML; empty where there are none or no thumbnails."""
+    view = first_set(run)
+    shown = flipped(run, view, event, most) if view is not None else None
+    if not shown:
+        return ""
+    names = class_names(run, str(view), 0)
+    return f"<h3>Images whose answer changed</h3>{gallery([image.caption(names) for image in shown], size)}"
+
+
+def _filters(event: Event) -> str:
+    """Channels of an event, by layer."""
+    layers: dict[str, list[str]] = {}
+    for item in event["filters"][:MOST_FILTERS]:
+        layers.setdefault(str(item["layer"]), []).append(str(item["channel"]))
+    more = len(event["filters"]) - MOST_FILTERS
+    rest = f" and {more} more" if more > 0 else ""
+    lines = [f"{escape(layer)}: {escape(', '.join(channels))}" for layer, channels in layers.items()]
+    return f"<div class='rate'>{'<br>'.join(lines)}{rest}</div>"
+
+
+def _first_text(event: Event) -> str:
+    lines = event.get("evidence") or ()
+    return f": {escape(str(lines[0]['text']))}" if lines and lines[0].get("text") else ""

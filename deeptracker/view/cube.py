@@ -1,0 +1,295 @@
+"""The cube, unfolded: classes × time above, layers × time in front, layers × classes at the right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bokeh.layouts import column, row
+from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Range1d, Span
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from deeptracker.view import heading, minisets, palettes, words
+from deeptracker.view.answers import class_names
+from deeptracker.view.events import anomalies
+from deeptracker.view.places import layers_of, short, stages_of
+from deeptracker.view.scale import RATIO, Scale, count_scale
+from deeptracker.view.timeline import FONT, Timeline, named_rows, plain
+
+SIDE = 380
+
+
+class Cube:
+    """Three faces with shared ranges and one cursor on all of them.
+
+    Cells of the top face are passes at which the left or the right rule marks a class; of the front, filters of a
+    layer at the alarm level since the previous pass; of the right, the filters seen together with each class against
+    the number expected from how often either is abnormal.
+    """
+
+    def __init__(self, run: Any, view: str, timeline: Timeline | None = None) -> None:
+        self.run, self.view, self.timeline = run, view, timeline or Timeline(run)
+        base = f"correlation/validation/{view}"
+        self.passes = run.dataset(f"{base}/passes").load()
+        self.front_table = run.dataset(f"{base}/front").load()
+        self.side_table = run.dataset(f"{base}/side").load()
+        self.layers = layers_of(run)
+        self.names = class_names(run, view, self.passes.sizes["class"])
+        abnormal = np.asarray(self.passes["abnormal"].transpose("validation", "class").values) > 0
+        kept = np.flatnonzero(np.asarray(self.passes["kept"].values) > 0)
+        self.kept = kept if len(kept) else np.arange(len(self.names))
+        self.widths = widths(abnormal[:, self.kept].sum(axis=0))
+        self.edges = np.concatenate([[0.0], np.cumsum(self.widths)])
+        strip = int(np.clip(340 // max(1, len(self.layers)), 9, 22))
+        self.class_range = Range1d(0, float(self.edges[-1]))
+        self.layer_range = Range1d(0, len(self.layers))
+        self.count_scale = count_scale(self._counts(abnormal), "images changing their answer")
+        self.filter_scale = count_scale(self.front_table["filters"].values, "filters at the alarm level")
+        self.top = self._top(abnormal, int(np.clip(18 * len(self.kept), 150, 260)))
+        self.front = self._front(strip * len(self.layers))
+        self.right = self._right(strip * len(self.layers))
+        self.corner = Div(
+            text=self.corner_html(None), width=SIDE + 60, height=self.top.frame_height, margin=(0, 0, 0, 18)
+        )
+        self._cursors()
+        self.layout = row(
+            column(self.top, self.front, sizing_mode="stretch_width", spacing=0),
+            column(self.corner, self.right, spacing=0),
+            sizing_mode="stretch_width",
+            spacing=0,
+        )
+
+    def _counts(self, abnormal: NDArray[np.bool_]) -> NDArray[np.int32]:
+        counts = np.asarray(self.passes["count"].transpose("validation", "class").values)
+        return np.where(abnormal, counts, 0)[:, self.kept]
+
+    def _spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Each pass stands for the iterations since the pass before it: (previous, this]."""
+        times = np.asarray(self.passes["validation"].values, dtype=np.int64)
+        previous = np.concatenate([[int(times[0] - np.median(np.diff(times))) if len(times) > 1 else 0], times[:-1]])
+        return np.maximum(previous, int(np.ceil(self.timeline.full[0]))), times
+
+    def _colours(self, scale: Scale, values: Any) -> list[str]:
+        return [scale.colours[max(int(byte), 1) - 1] for byte in scale.encode(values).ravel()]
+
+    def _top(self, abnormal: NDArray[np.bool_], height: int) -> Any:
+        plot = self.timeline.figure(height, y_range=self.class_range, min_border_right=0)
+        counts, (left, right) = self._counts(abnormal), self._spans()
+        p, c = np.nonzero(counts)
+        source = ColumnDataSource(
+            {
+                "left": left[p],
+                "right": right[p],
+                "bottom": self.edges[c],
+                "top": self.edges[c + 1],
+                "colour": self._colours(self.count_scale, counts[p, c]),
+                "class": [self.names[self.kept[i]] for i in c],
+                "count": counts[p, c],
+            }
+        )
+        cells = plot.quad(
+            "left", "right", "top", "bottom", source=source, fill_color="colour", line_color="colour", line_width=0.5
+        )
+        plot.add_tools(
+            HoverTool(
+                renderers=[cells],
+                tooltips=[
+                    ("class", "@class"),
+                    ("pass", "iteration @right{0,0}"),
+                    ("changed together", "@count images"),
+                ],
+            )
+        )
+        plot.segment(
+            x0=self.timeline.full[0], x1=self.timeline.full[1], y0=self.edges[1:-1], y1=self.edges[1:-1],
+            line_color=palettes.FAINT, line_width=1,
+        )  # fmt: skip
+        self._class_axis(plot.yaxis, long=True)
+        return plot
+
+    def _class_axis(self, axis: Any, long: bool) -> None:
+        middles = (self.edges[1:] + self.edges[:-1]) / 2
+        step = max(1, len(self.kept) // 24)
+        named_rows(
+            axis,
+            [float(m) for m in middles[::step]],
+            [short(words.class_name(self.names[c]) if long else self.names[c]) for c in self.kept[::step]],
+        )
+
+    def _front(self, height: int) -> Any:
+        plot = self.timeline.figure(height, axis=True, y_range=self.layer_range, min_border_right=0)
+        table = np.asarray(self.front_table["filters"].transpose("validation", "layer").values)
+        left, right = self._spans()
+        p, layer = np.nonzero(table)
+        bottom = len(self.layers) - 1 - layer
+        source = ColumnDataSource(
+            {
+                "left": left[p],
+                "right": right[p],
+                "bottom": bottom + 0.06,
+                "top": bottom + 0.94,
+                "colour": self._colours(self.filter_scale, table[p, layer]),
+                "layer": [self.layers[i].name for i in layer],
+                "count": table[p, layer],
+                "of": [self.layers[i].count for i in layer],
+            }
+        )
+        cells = plot.quad("left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None)
+        plot.add_tools(
+            HoverTool(
+                renderers=[cells],
+                tooltips=[
+                    ("layer", "@layer"),
+                    ("iterations", "@left{0,0} – @right{0,0}"),
+                    ("at the alarm level", "@count of @of filters"),
+                ],
+            )
+        )
+        count = len(self.layers)
+        named_rows(plot.yaxis, [count - i - 0.5 for i in range(count)], [short(p.name) for p in self.layers])
+        self._stage_borders(plot, *self.timeline.full)
+        return plot
+
+    def _stage_borders(self, plot: Any, start: float, stop: float) -> None:
+        sizes = np.cumsum([len(members) for _, members in stages_of(self.layers)])[:-1]
+        y = (len(self.layers) - sizes).tolist()
+        plot.segment(x0=start, x1=stop, y0=y, y1=y, line_color=palettes.INK, line_alpha=0.45, line_width=1)
+
+    def _right(self, height: int) -> Any:
+        plot = plain(
+            figure(
+                frame_width=SIDE, frame_height=height, x_range=self.class_range, y_range=self.layer_range, tools="",
+                toolbar_location=None, min_border_left=18, min_border_right=2, min_border_top=0, min_border_bottom=0,
+                outline_line_color=palettes.FAINT, border_fill_color=palettes.PAPER, x_axis_label="class",
+            )
+        )  # fmt: skip
+        ratio = np.asarray(self.side_table["ratio"].transpose("layer", "class").values)[:, self.kept]
+        union = np.asarray(self.side_table["union"].transpose("layer", "class").values)[:, self.kept]
+        expected = np.asarray(self.side_table["expected"].transpose("layer", "class").values)[:, self.kept]
+        layer, c = np.nonzero((union > 0) | (expected >= 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.clip(np.nan_to_num(np.log2(ratio), nan=0.0), RATIO.low, RATIO.high)
+        bottom = len(self.layers) - 1 - layer
+        source = ColumnDataSource(
+            {
+                "left": self.edges[c] + 0.03,
+                "right": self.edges[c + 1] - 0.03,
+                "bottom": bottom + 0.06,
+                "top": bottom + 0.94,
+                "colour": self._colours(RATIO, size[layer, c]),
+                "layer": [self.layers[i].name for i in layer],
+                "class": [self.names[self.kept[i]] for i in c],
+                "union": union[layer, c],
+                "expected": expected[layer, c],
+            }
+        )
+        cells = plot.quad("left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None)
+        plot.add_tools(
+            HoverTool(
+                renderers=[cells],
+                tooltips=[
+                    ("layer", "@layer"),
+                    ("class", "@class"),
+                    ("filters seen together", "@union"),
+                    ("expected", "@expected{0.0}"),
+                ],
+            )
+        )
+        plot.yaxis.visible = False
+        self._class_axis(plot.xaxis, long=False)
+        plot.xaxis.axis_label_standoff = 2
+        self._stage_borders(plot, 0, float(self.edges[-1]))
+        self._minisets(plot)
+        return plot
+
+    def _minisets(self, plot: Any) -> None:
+        columns = {
+            int(c): (float(self.edges[i]) + 0.06, float(self.edges[i + 1]) - 0.06) for i, c in enumerate(self.kept)
+        }
+        rows = {i: len(self.layers) - i - 0.5 for i in range(len(self.layers))}
+        drawing = minisets.draw(
+            self.run,
+            self.view,
+            columns=columns,
+            rows=rows,
+            layers=[p.name for p in self.layers],
+            classes=list(self.names),
+        )  # fmt: skip
+        self.minisets = drawing
+        lines = ColumnDataSource(drawing.horizontal)
+        plot.segment("x0", "y", "x1", "y", source=lines, line_color=palettes.INK, line_width="width", line_alpha=0.55)
+        plot.segment(
+            "x", "y0", "x", "y1", source=ColumnDataSource(drawing.vertical), line_color=palettes.INK, line_alpha=0.5
+        )
+        boxes = plot.rect(
+            "x", "y", "w", "h", source=ColumnDataSource(drawing.rectangles), fill_color=palettes.INK,
+            line_color=palettes.PAPER, line_width=0.5,
+        )  # fmt: skip
+        plot.add_tools(
+            HoverTool(
+                renderers=[boxes],
+                tooltips=[
+                    ("mini-set", "@size filters of @layer"),
+                    ("channels", "@filters"),
+                    ("class", "@class"),
+                    ("pass", "iteration @iteration{0,0}"),
+                ],
+            )
+        )
+
+    def _cursors(self) -> None:
+        """Where the pointer is on one face, its iteration, layer and class are drawn on the other two."""
+        style = {"line_color": palettes.SELECTED, "line_width": 1, "line_alpha": 0.8, "visible": False}
+        spans = {
+            name: Span(
+                dimension="width" if name in ("top_class", "front_layer", "right_layer") else "height", **style
+            )
+            for name in ("top_class", "front_layer", "right_layer", "right_class")
+        }
+        for plot, names in (
+            (self.top, ("top_class",)),
+            (self.front, ("front_layer",)),
+            (self.right, ("right_layer", "right_class")),
+        ):
+            for name in names:
+                plot.add_layout(spans[name])
+        for face, plot in (("top", self.top), ("front", self.front), ("right", self.right)):
+            plot.js_on_event("mousemove", CustomJS(args=spans, code=f"const face = '{face}'\n{_MOVE}"))
+            plot.js_on_event("mouseleave", CustomJS(args=spans, code=_LEAVE))
+
+    def corner_html(self, event: dict[str, Any] | None) -> str:
+        """The empty corner: legends of the three faces, and the selected event (else the strongest) in words."""
+        found = event or next(iter(anomalies(self.run)), None)
+        text = ""
+        if found is not None:
+            text = (
+                f'<div style="margin-top:8px;border-left:3px solid {palettes.SELECTED};padding-left:8px;'
+                f'color:{palettes.INK};font-size:12px"><b>{found["rank"]} · {words.cause(found["cause"])}</b><br>'
+                f"iterations {words.when(found)}<br>{words.where(found)}</div>"
+            )
+        legends = "".join(heading.legend(s, 180) for s in (self.count_scale, self.filter_scale, RATIO))
+        signs = heading.sign("▬", palettes.INK, "mini-set: filters abnormal in the same cells")
+        return (
+            f'<div style="font-family:{FONT};font-size:11px;color:{palettes.MUTED};display:flex;flex-wrap:wrap;'
+            f'gap:6px 18px">{legends}<div style="width:180px">{signs}</div></div>{text}'
+        )
+
+
+def widths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Width of each class: its abnormal passes, kept within 0.7 to 2.5 times the average, to stay legible."""
+    counts = counts.astype(np.float64)
+    mean = counts.mean() if len(counts) else 0.0
+    return np.clip(counts / mean, 0.7, 2.5) if mean > 0 else np.ones(len(counts))
+
+
+_MOVE = """
+const show = (span, at) => span.setv({location: at, visible: true})
+const hide = span => { span.visible = false }
+if (face == 'top') { show(top_class, cb_obj.y); show(right_class, cb_obj.y); hide(front_layer); hide(right_layer) }
+if (face == 'front') { show(front_layer, cb_obj.y); show(right_layer, cb_obj.y); hide(top_class); hide(right_class) }
+if (face == 'right') {
+  show(right_class, cb_obj.x); show(top_class, cb_obj.x); show(right_layer, cb_obj.y); show(front_layer, cb_obj.y)
+}
+"""
+_LEAVE = "for (const span of [top_class, front_layer, right_layer, right_class]) span.visible = false"

@@ -1,0 +1,70 @@
+"""The images that an event names, with the answers before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deeptracker.view.events import Event
+from deeptracker.view.thumbnails import thumbnails
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One image: its id, class, the answers at the pass before the event and at the first pass in it, its picture."""
+
+    image: Any
+    target: int
+    before: int
+    after: int
+    uri: str
+
+    def caption(self, names: Sequence[str]) -> tuple[str, str, str]:
+        """(data URI, sentence, short caption), as ``thumbnails.gallery`` takes them."""
+
+        def name(index: int) -> str:
+            return "–" if index < 0 else names[index] if index < len(names) else str(index)
+
+        sentence = (
+            f"image {self.image}, class {name(self.target)}: answered {name(self.before)}, then {name(self.after)}"
+        )
+        return self.uri, sentence, f"{name(self.before)} → {name(self.after)}"
+
+
+def flipped(run: Any, view: str, event: Event, most: int) -> list[Flip]:
+    """The first images of an event that have a picture.
+
+    The pass before is the last one before the onset, the pass after the first one at or after it at which the image's
+    answer differs (the first one where none differs).
+    """
+    ids = list(event.get("images") or ())
+    group = f"validation/{view}"
+    if not ids or not run.has(group):
+        return []
+    answers = run.dataset(group)
+    passes = np.asarray(answers["validation"].values)
+    where = {str(image): i for i, image in enumerate(answers["image"].values.tolist())}
+    rows = np.array([where[str(image)] for image in ids if str(image) in where][:most], dtype=np.intp)
+    first = int(np.searchsorted(passes, int(event["iteration"])))
+    if len(rows) == 0 or first >= len(passes):
+        return []
+    uris = thumbnails(run, view, rows)
+    if uris is None:
+        return []
+    end = max(int(event.get("end") or 0), int(event["iteration"]))
+    last = min(max(int(np.searchsorted(passes, end, side="right")), first + 1), first + 64)
+    low, high = int(rows.min()), int(rows.max()) + 1
+    said = answers["predicted"].isel(validation=slice(max(first - 1, 0), last), image=slice(low, high)).values
+    said = said[:, rows - low]
+    targets = run.dataset(f"images/{view.split('/')[0]}")["target"].values
+    flips = []
+    for column, (row, uri) in enumerate(zip(rows, uris, strict=True)):
+        series = said[:, column]
+        differs = np.flatnonzero(series != series[0])
+        after = series[differs[0]] if len(differs) else series[min(1, len(series) - 1)]
+        image = answers["image"].values[row]
+        flips.append(Flip(image, int(targets[row]), int(series[0]), int(after), uri))
+    return flips

@@ -1,0 +1,46 @@
+"""The HTML around a page: header, list at the left, views at the right; light, and readable without a manual."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from deeptracker.view import palettes, words
+from deeptracker.view.timeline import FONT
+
+STYLE = f"""
+html, body {{ margin: 0; height: 100%; background: #f4f5f7; color: {palettes.INK}; font-family: {FONT}; }}
+.dt-page {{ display: grid; height: 100vh; grid-template: auto minmax(0, 1fr) / minmax(270px, 21vw) minmax(0, 1fr); }}
+.dt-head {{ grid-column: 1 / 3; background: {palettes.INK}; color: #fff; padding: 9px 18px; }}
+.dt-list {{ overflow-y: auto; padding: 10px 10px 24px 14px; }}
+.dt-main {{ display: grid; grid-template-rows: auto minmax(0, 1fr); min-width: 0; background: #fff;
+  border-left: 1px solid {palettes.FAINT}; }}
+.dt-band {{ padding: 4px 12px 2px 12px; border-bottom: 1px solid {palettes.FAINT}; min-width: 0;
+  box-shadow: 0 2px 6px rgba(20, 30, 50, .06); z-index: 2; }}
+.dt-views {{ overflow-y: auto; overflow-x: hidden; padding: 0 12px 40px 12px; min-width: 0; }}
+.dt-single {{ max-width: 1180px; margin: 0 auto; padding: 16px; }}
+a {{ color: {palettes.LOSS}; }}
+@media (max-width: 900px) {{ .dt-page {{ display: block; height: auto; }} }}
+"""
+
+
+def head_html(run: Any) -> str:
+    """The dark line on top: the product, the run, its size."""
+    facts = [str(run.attributes.get("model") or "")]
+    if run.has("architecture"):
+        table = run.dataset("architecture")
+        facts += [words.count(table.sizes["layer"], "layer"), words.count(table.sizes.get("filter", 0), "filter")]
+    if run.has("filters/dense"):
+        facts.append(words.count(run.dataset("filters/dense").sizes["iteration"], "recorded iteration"))
+    for view in run.validation_sets[:1]:
+        sizes = run.dataset(f"validation/{view}").sizes
+        facts.append(
+            f"{words.count(sizes['validation'], 'validation pass')} of {words.count(sizes['image'], 'image')}"
+        )
+    text = " · ".join(escape(fact) for fact in facts if fact)
+    return (
+        f'<div style="font-family:{FONT};display:flex;gap:4px 18px;flex-wrap:wrap;align-items:baseline;color:#fff">'
+        f'<span style="font-weight:700;font-size:15px">DeepTracker</span>'
+        f'<span style="font-size:14px" title="{escape(str(run.path))}">{escape(run.path.name)}</span>'
+        f'<span style="font-size:12px;color:#b9c2ce">{text}</span></div>'
+    )

@@ -1,0 +1,125 @@
+"""One statistic of a layer's filters over time, as its value or as its change, ready for an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeptracker.errors import InputError
+from deeptracker.view import words
+from deeptracker.view.change import against, is_positive, learning_rate_steps, reference
+from deeptracker.view.level import Columns, columns, read
+from deeptracker.view.places import Place
+from deeptracker.view.scale import Scale, change_scale, value_scale
+
+PIXELS = 1000
+SHOWN = ("change", "value")
+AGGREGATES = ("max", "mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Filters × time of one layer, on uniform columns: ``values`` (columns, filters) and their running reference."""
+
+    grid: Columns
+    values: NDArray[np.float32]
+
+
+class LayerValues:
+    """Reads one statistic for any layer and range, as change or as value; scales are those of the whole net."""
+
+    def __init__(self, run: Any, variable: str = "update_angle", show: str = "change") -> None:
+        if show not in SHOWN:
+            raise InputError(f"show={show!r}: choose one of {', '.join(SHOWN)}")
+        self.run, self.variable, self.show = run, variable, show
+        self.group = group_with(run, variable)
+        attributes = run.dataset(self.group)[variable].attrs
+        self.label = words.with_unit(variable, str(attributes.get("units", "1")))
+        self.cuts = learning_rate_steps(run)
+        sample = read(run, self.group, [variable], *whole(run, self.group), 200)[variable].values
+        self.positive = is_positive(sample)
+        self.scale: Scale
+        if show == "value":
+            self.scale = value_scale(sample, self.label)
+        elif self.positive:
+            self.scale = change_scale(f"{variable} against its usual level")
+        else:
+            ticks = ((-8.0, "−8"), (0.0, "0"), (8.0, "8 spreads"))
+            self.scale = Scale("change", -8.0, 8.0, f"{variable}, deviation from its usual level", ticks)
+
+    def cells(self, place: Place, start: float, stop: float, pixels: int = PIXELS) -> Cells:
+        """One layer's filters between two iterations; the farthest value of each column is kept, so spikes stay."""
+        run, name = self.run, self.variable
+        data = read(_Part(run, place.filters), self.group, [name], start, stop, pixels)[name]
+        values = np.asarray(data.values, dtype=np.float32)
+        iteration = np.asarray(data["iteration"].values)
+        grid = columns(iteration, start, stop, pixels)
+        if self.show == "value":
+            return Cells(grid, grid.reduce(values[-1], "max"))
+        middle = values[len(values) // 2]
+        median = reference(middle, iteration, self.cuts, self.positive)
+        change = against(values[-1], median, self.positive)
+        if len(values) > 1:
+            low = against(values[0], median, self.positive)
+            change = np.where(np.abs(low) > np.abs(change), low, change)
+        return Cells(grid, grid.reduce(change, "extreme"))
+
+
+class _Part:
+    """A run seen through a slice of its filters, so that the level reader loads no others."""
+
+    def __init__(self, run: Any, filters: slice) -> None:
+        self.run, self.filters = run, filters
+
+    def has(self, group: str) -> bool:
+        return bool(self.run.has(group))
+
+    def dataset(self, group: str) -> Any:
+        dataset = self.run.dataset(group)
+        return dataset.isel(filter=self.filters) if "filter" in dataset.dims else dataset
+
+
+def group_with(run: Any, variable: str) -> str:
+    """The group that holds a statistic per filter; an InputError that lists what there is, where none does."""
+    groups = [g for g in ("filters/dense", "filters/full", "filters/probe", "anomalies/filters") if run.has(g)]
+    for group in groups:
+        if variable in run.dataset(group):
+            return group
+    known = sorted({str(n) for g in groups for n, v in run.dataset(g).items() if "filter" in v.dims})
+    raise InputError(f"{run.path}: no statistic {variable!r} per filter; there are {', '.join(known) or 'none'}")
+
+
+def whole(run: Any, group: str) -> tuple[float, float]:
+    """First and last iteration of a group."""
+    iteration = run.dataset(group)["iteration"].values
+    return (float(iteration[0]), float(iteration[-1])) if len(iteration) else (0.0, 1.0)
+
+
+def squeeze(values: NDArray[np.float32], rows: int, aggregate: str = "max") -> NDArray[np.float32]:
+    """Filters (columns, filters) joined to at most ``rows`` neighbours' rows: the farthest from 0, or the mean."""
+    filters = values.shape[1]
+    if filters <= rows:
+        return values
+    edges = np.linspace(0, filters, rows + 1).astype(np.intp)
+    grid = Columns(0.0, 1.0, edges[:-1], edges[1:])
+    return grid.reduce(values.T, "extreme" if aggregate == "max" else "mean").T
+
+
+def by_strength(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Filters ordered by the largest size they reach, so that what happened together lies together."""
+    peak = np.nanmax(np.where(np.isnan(values), -np.inf, np.abs(values)), axis=0, initial=-np.inf)
+    return np.argsort(-peak, kind="stable")
+
+
+def read_out(values: LayerValues) -> str:
+    """JavaScript that writes the number behind a byte in words: "2.1× its usual level", or the value."""
+    number = values.scale.javascript()
+    if values.show == "value":
+        unit = values.label.partition("[")[2].rstrip("]")
+        return f"value == 0 ? 'none' : {number}.toPrecision(3) + ' {unit}'"
+    if values.positive:
+        return f"value == 0 ? 'none' : (2**{number}).toPrecision(2) + '× its usual level'"
+    return f"value == 0 ? 'none' : {number}.toPrecision(2) + ' spreads from its usual level'"

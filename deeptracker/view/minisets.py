@@ -1,0 +1,137 @@
+"""Mini-sets on the cube's right face: filters of a layer that are anomalous in the same cells, as small drawings.
+
+As in the original (Liu et al. 2018): a row is a layer, a column a class; a rectangle is a mini-set at one
+(class, iteration). A horizontal line joins a mini-set's first and last occurrence, the thicker the more filters; a
+vertical line joins the mini-sets of one iteration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(slots=True)
+class Drawing:
+    """Data of three glyphs, in the coordinates of the face."""
+
+    rectangles: dict[str, list[Any]] = field(
+        default_factory=lambda: {
+            k: [] for k in ("x", "y", "w", "h", "layer", "class", "iteration", "size", "filters")
+        }
+    )
+    horizontal: dict[str, list[Any]] = field(
+        default_factory=lambda: {k: [] for k in ("x0", "x1", "y", "width", "size")}
+    )
+    vertical: dict[str, list[Any]] = field(default_factory=lambda: {k: [] for k in ("x", "y0", "y1")})
+
+
+def draw(
+    run: Any,
+    view: str,
+    *,
+    columns: dict[int, tuple[float, float]],
+    rows: dict[int, float],
+    layers: list[str],
+    classes: list[str],
+    most: int = 400,
+) -> Drawing:
+    """Lay out the largest mini-sets.
+
+    Parameters
+    ----------
+    columns : class position → (left, right) of its column; a class left out has none.
+    rows : layer position → middle of its row, one unit high.
+    layers, classes : names, for hovers.
+    most : how many mini-sets are drawn at most, by cells × size.
+    """
+    drawing = Drawing()
+    base = f"correlation/{view_path(view)}"
+    if not run.has(f"{base}/minisets") or run.dataset(f"{base}/minisets").sizes.get("miniset", 0) == 0:
+        return drawing
+    sets = run.dataset(f"{base}/minisets").load()
+    cells = run.dataset(f"{base}/miniset_cells").load()
+    members = _members(run, base)
+    weight = sets["size"].values.astype(np.int64) * sets["cells"].values
+    chosen = np.argsort(-weight, kind="stable")[:most]
+    places = _places(run, base)
+    heights = _heights(sets["layer"].values, chosen)
+    seen: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for index in chosen:
+        layer, size = int(sets["layer"].values[index]), int(sets["size"].values[index])
+        y = rows[layer] + heights[int(index)]
+        mine = cells["miniset"].values == index
+        xs = []
+        for c, t in zip(cells["class_index"].values[mine], cells["iteration"].values[mine], strict=True):
+            c, t = int(c), int(t)
+            if c not in columns or (c, t) not in places:
+                continue
+            left, right = columns[c]
+            rank, total = places[c, t]
+            x = left + (right - left) * (rank + 0.5) / total
+            wide = min((right - left) / total, 0.12 * (right - left)) * 0.8
+            xs.append(x)
+            box = drawing.rectangles
+            for key, value in zip(
+                box,
+                (x, y, wide, 0.16, layers[layer], classes[c], t, size, ", ".join(map(str, members[int(index)][:12]))),
+                strict=True,
+            ):
+                box[key].append(value)
+            seen.setdefault((c, t), []).append((x, y))
+        if len(xs) > 1:
+            thick = 1 + min(4.0, 0.5 * size)
+            for key, value in zip(drawing.horizontal, (min(xs), max(xs), y, thick, size), strict=True):
+                drawing.horizontal[key].append(value)
+    for points in seen.values():
+        if len(points) > 1:
+            drawing.vertical["x"].append(points[0][0])
+            drawing.vertical["y0"].append(min(y for _, y in points))
+            drawing.vertical["y1"].append(max(y for _, y in points))
+    return drawing
+
+
+def view_path(view: str) -> str:
+    """``validation/raw`` as the derived groups spell it."""
+    return f"validation/{view}"
+
+
+def _members(run: Any, base: str) -> dict[int, list[int]]:
+    """Channels of each mini-set."""
+    table = run.dataset(f"{base}/miniset_filters").load()
+    channels = run.dataset("architecture")["filter_channel"].values
+    members: dict[int, list[int]] = {}
+    for index, position in zip(table["miniset"].values, table["filter"].values, strict=True):
+        members.setdefault(int(index), []).append(int(channels[position]))
+    return {index: sorted(found) for index, found in members.items()} | _none(run, base, members)
+
+
+def _none(run: Any, base: str, members: dict[int, list[int]]) -> dict[int, list[int]]:
+    amount = run.dataset(f"{base}/minisets").sizes["miniset"]
+    return {index: [] for index in range(amount) if index not in members}
+
+
+def _places(run: Any, base: str) -> dict[tuple[int, int], tuple[int, int]]:
+    """(class, iteration) → (rank among the class's abnormal passes, their number)."""
+    passes = run.dataset(f"{base}/passes")
+    abnormal: NDArray[np.bool_] = np.asarray(passes["abnormal"].transpose("validation", "class").values) > 0
+    times = passes["validation"].values
+    places = {}
+    for c in range(abnormal.shape[1]):
+        marked = np.flatnonzero(abnormal[:, c])
+        for rank, p in enumerate(marked):
+            places[c, int(times[p])] = (rank, len(marked))
+    return places
+
+
+def _heights(layer: NDArray[np.int32], chosen: NDArray[np.intp]) -> dict[int, float]:
+    """Mini-sets of one layer spread over its row, so that they do not hide one another."""
+    heights = {}
+    for value in np.unique(layer[chosen]):
+        mine = [int(i) for i in chosen if layer[i] == value]
+        for place, index in enumerate(mine):
+            heights[index] = 0.36 - 0.72 * (place + 0.5) / len(mine)
+    return heights

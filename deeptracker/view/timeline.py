@@ -1,0 +1,148 @@
+"""One time axis for everything: figures that share their range of iterations, their cursor, marks and selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.events import DoubleTap
+from bokeh.models import (
+    BoxZoomTool,
+    ColumnDataSource,
+    CrosshairTool,
+    CustomJS,
+    FixedTicker,
+    NumeralTickFormatter,
+    PanTool,
+    Range1d,
+    ResetTool,
+    Span,
+    VSpan,
+    VStrip,
+)
+from bokeh.plotting import figure
+
+from deeptracker.view import palettes
+from deeptracker.view.events import anomalies, extent, labels
+
+LEFT = 150
+RIGHT = 64
+FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
+SMALL = "11px"
+
+
+class Timeline:
+    """What all figures of one page have in common.
+
+    Attributes
+    ----------
+    x_range : the visible iterations; setting it moves every view.
+    full : (start, stop) of the run, the bounds of the range.
+    selection : one row ``x0, x1``: iterations of the selected event (empty: none).
+    """
+
+    def __init__(self, run: Any) -> None:
+        start, stop = extent(run)
+        pad = (stop - start) * 0.004
+        self.full = (start - pad, stop + pad)
+        self.x_range = Range1d(bounds=self.full, name="iterations")
+        self.x_range.update(start=self.full[0], end=self.full[1], reset_start=self.full[0], reset_end=self.full[1])
+        self.cursor = Span(dimension="height", line_color=palettes.INK, line_alpha=0.45, line_width=1)
+        self.selection = ColumnDataSource({"x0": [], "x1": []}, name="selection")
+        self.onsets = ColumnDataSource({"x": [int(e["iteration"]) for e in anomalies(run)]})
+        self.labels = ColumnDataSource({"x": [int(e["iteration"]) for e in labels(run)]})
+        self._reset = CustomJS(
+            args={"range": self.x_range, "start": self.full[0], "end": self.full[1]}, code="range.setv({start, end})"
+        )
+
+    def select(self, start: float, stop: float) -> None:
+        """Mark the iterations of an event in every figure."""
+        self.selection.data = {"x0": [start], "x1": [stop]}
+
+    def show(self, start: float, stop: float) -> None:
+        """Move every view to these iterations, kept within the run."""
+        self.x_range.update(start=max(self.full[0], start), end=min(self.full[1], stop))
+
+    def figure(
+        self, height: int, *, zoom: bool = True, axis: bool = False, marks: bool = True, **options: Any
+    ) -> Any:
+        """An empty figure on the shared axis; left and right borders are fixed, so that all figures align."""
+        options.setdefault("x_range", self.x_range)
+        options.setdefault("min_border_left", LEFT)
+        options.setdefault("min_border_right", RIGHT)
+        plot = figure(
+            frame_height=height,
+            sizing_mode="stretch_width",
+            toolbar_location=None,
+            tools="",
+            lod_timeout=60,
+            min_border_top=0,
+            min_border_bottom=0,
+            outline_line_color=palettes.FAINT,
+            background_fill_color=palettes.PAPER,
+            border_fill_color=palettes.PAPER,
+            **options,
+        )
+        plain(plot)
+        plot.xaxis.visible = axis
+        plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+        if axis:
+            plot.xaxis.axis_label = "training iteration"
+            plot.xaxis.axis_label_standoff = 0
+        if zoom:
+            box, reset = BoxZoomTool(dimensions="width"), ResetTool()
+            plot.add_tools(box, reset, PanTool(dimensions="width"))
+            plot.toolbar.active_drag = box
+            plot.js_on_event(DoubleTap, self._reset)
+        plot.add_tools(CrosshairTool(overlay=self.cursor, dimensions="height"))
+        if marks:
+            self._marks(plot)
+        return plot
+
+    def _marks(self, plot: Any) -> None:
+        """Selected iterations, learning-rate labels and onsets of events, over whatever else is drawn."""
+        plot.add_glyph(
+            self.selection,
+            VStrip(x0="x0", x1="x1", fill_color=palettes.SELECTED, fill_alpha=0.07, line_color=palettes.SELECTED),
+            level="overlay",
+        )
+        plot.add_glyph(
+            self.labels,
+            VSpan(x="x", line_color=palettes.LABEL, line_dash=[3, 3], line_width=1),
+            level="overlay",
+        )
+        plot.add_glyph(
+            self.onsets, VSpan(x="x", line_color=palettes.INK, line_alpha=0.3, line_width=1), level="overlay"
+        )
+
+
+def plain(plot: Any) -> Any:
+    """Quiet axes: small sans-serif text, no grid, no minor ticks, no logo."""
+    plot.toolbar.logo = None
+    plot.grid.grid_line_color = None
+    for axis in plot.axis:
+        axis.axis_line_color = palettes.FAINT
+        axis.major_tick_line_color = palettes.FAINT
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = palettes.INK
+        axis.major_label_text_font_size = SMALL
+        axis.major_label_text_font = FONT
+        axis.axis_label_text_color = palettes.MUTED
+        axis.axis_label_text_font = FONT
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = SMALL
+        axis.major_tick_in = 0
+        axis.major_tick_out = 4
+    plot.title.text_font = FONT
+    plot.title.text_font_size = "12px"
+    plot.title.text_color = palettes.INK
+    return plot
+
+
+def named_rows(axis: Any, places: list[float], names: list[str], size: str = SMALL) -> None:
+    """Write names at places of an axis instead of numbers."""
+    axis.ticker = FixedTicker(ticks=places)
+    axis.major_label_overrides = dict(zip(places, names, strict=True))
+    axis.major_tick_line_color = None
+    axis.axis_line_color = None
+    axis.major_label_text_font_size = size
+    axis.major_label_standoff = 6
