@@ -45,9 +45,9 @@ def load_images() -> tuple[Images, Images]:
 
 
 def distort(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Rotate (±25°), shear, scale (0.75–1.15), shift (±3 pixels), cover a patch, add noise; one draw an image."""
+    """Rotate (±22°), shear, scale (0.75–1.15), shift (±3 pixels), cover a patch, add noise; one draw an image."""
     n = len(x)
-    angle = np.deg2rad(rng.uniform(-25, 25, n))
+    angle = np.deg2rad(rng.uniform(-22, 22, n))
     scale = 1 / rng.uniform(0.75, 1.15, n)
     shear = rng.uniform(-0.25, 0.25, n)
     shift = rng.uniform(-3 / 14, 3 / 14, (n, 2))
@@ -61,8 +61,8 @@ def distort(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     out = torch.nn.functional.grid_sample(x, grid, align_corners=False)
     rows, columns = rng.integers(2, 20, n), rng.integers(2, 20, n)
     for i in range(n):
-        out[i, :, rows[i] : rows[i] + 6, columns[i] : columns[i] + 6] *= 0.2
-    noise = rng.normal(0, 0.12, out.shape).astype(np.float32)
+        out[i, :, rows[i] : rows[i] + 5, columns[i] : columns[i] + 5] *= 0.2
+    noise = rng.normal(0, 0.1, out.shape).astype(np.float32)
     return (
         out * torch.from_numpy(rng.uniform(0.6, 1.0, (n, 1, 1, 1)).astype(np.float32)) + torch.from_numpy(noise)
     ).clamp(0, 1)

@@ -53,6 +53,7 @@ def _stretches(flags: Any, iteration: Index, gap: int) -> list[tuple[int, int]]:
 def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
     """Alarms of filters (one per layer and stretch), layers and the model; ``layer`` is each filter's layer."""
     out = []
+    signals = 2 * len(SIGNALS) + len(MODEL_SIGNALS)  # each has a level of its own and may be wrong by itself
     for kind, scores, owner, names in (
         ("filters", found.filters, layer, SIGNALS),
         ("layer", found.layers, np.arange(found.layers.values.shape[1]), SIGNALS),
@@ -79,7 +80,7 @@ def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
                     int(found.iteration[first]),
                     int(found.iteration[first]),
                     float(part[row, column]),
-                    float(falsely or 0.0),
+                    float(falsely or 0.0) * signals,
                     facts={"score": float(score[record, thing]), "at": int(found.iteration[record])},
                 )
                 if kind == "filters":

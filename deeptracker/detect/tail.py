@@ -19,7 +19,8 @@ LEAST_RECORDS = 300
 LEAST_MAXIMA = 150
 REFIT = 25
 _TAIL = 0.1
-_PRIOR_SHAPE, _PRIOR_WEIGHT = 0.1, 30.0
+_PRIOR_SHAPE, _PRIOR_WEIGHT = 0.15, 30.0
+_LEAST_LEVEL = 6.0  # robust deviations: a few hundred records cannot vouch for a lower one
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Tail:
     def fit(cls, maxima: Array) -> Tail:
         """Fit to (n,) maxima by probability-weighted moments (Hosking & Wallis 1987).
 
-        The shape is pulled towards 0.1 with the weight of 30 exceedances and kept within [0, 0.5]: thirty values do
+        The shape is pulled towards 0.15 with the weight of 30 exceedances and kept within [0, 0.5]: thirty values do
         not tell a shape, and a bounded tail would call the first larger value an alarm.
         """
         threshold = float(np.quantile(maxima, 1 - _TAIL))
@@ -97,7 +98,7 @@ def alarm_levels(maxima: Array, rate: float, *, borrowed: Array | None = None) -
         enough = t >= LEAST_RECORDS and len(kept) >= LEAST_MAXIMA
         if (enough or len(earlier) >= LEAST_RECORDS) and (tail is None or t % REFIT == 0):
             tail = Tail.fit(np.concatenate([earlier, kept]))
-            height = tail.level(rate)
+            height = max(tail.level(rate), _LEAST_LEVEL)
         level[t], tails[t] = height, tail
         if np.isfinite(value) and not value >= height:
             kept.append(float(value))
