@@ -7,7 +7,7 @@ from typing import Any
 import param
 from panel.custom import JSComponent
 
-from deeptracker.view import cards
+from deeptracker.view.cards import STYLE, above, below, detail, summary
 from deeptracker.view.events import anomalies, labels
 
 
@@ -19,7 +19,7 @@ class EventList(JSComponent):
     after = param.String(doc="HTML below the cards")
     selected = param.Integer(default=0)
 
-    _stylesheets = [cards.STYLE]  # noqa: RUF012
+    _stylesheets = [STYLE]  # noqa: RUF012
     _esm = """
 export function render({ model, el }) {
   const box = document.createElement('div')
@@ -46,11 +46,11 @@ export function render({ model, el }) {
 def event_list(run: Any) -> EventList:
     """The list for a run; without an analysis it says which command makes one."""
     found = anomalies(run)
-    content = [{"rank": int(e["rank"]), "summary": cards.summary(e), "detail": cards.detail(run, e)} for e in found]
+    content = [{"rank": int(e["rank"]), "summary": summary(e), "detail": detail(run, e)} for e in found]
     return EventList(
         cards=content,
-        before=cards.above(run, found),
-        after=cards.below(labels(run)),
+        before=above(run, found),
+        after=below(labels(run)),
         sizing_mode="stretch_width",
         margin=0,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import panel as pn
@@ -67,30 +66,31 @@ class Explorer:
         ordered = [n for n in PREFERRED if n in statistics] + [n for n in statistics if n not in PREFERRED]
         self.statistic = pn.widgets.Select(
             name="", options={f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in ordered},
-            value=ordered[0], width=380, margin=(0, 8, 0, 0),
+            value=ordered[0], width=330, margin=(12, 0, 4, 10),
+            align="end",
         )  # fmt: skip
         self.show = pn.widgets.RadioButtonGroup(
-            options={"what changed": "change", "values": "value"}, value=SHOWN[0], margin=(0, 8, 0, 0)
+            options={"what changed": "change", "values": "value"}, value=SHOWN[0], margin=(12, 0, 4, 10), align="end"
         )
         self.layer = pn.widgets.Select(
-            name="", options=list(self.filters.places), value=self.filters.layer, width=260, margin=(0, 8, 0, 0)
+            name="",
+            options=list(self.filters.places),
+            value=self.filters.layer,
+            width=260,
+            margin=(12, 0, 4, 10),
+            align="end",
         )
         self._describe()
         return [
-            self._pane(self.heading),
-            pn.Row(self.statistic, self.show, margin=(2, 0, 4, 0)),
+            pn.Row(self._pane(self.heading), self.statistic, self.show, sizing_mode="stretch_width", margin=0),
             *(self._pane(plot) for plot in self.strips.figures),
-            self._pane(heading("Filters of one layer", "Every filter is a row; click one to see its series below.")),
-            pn.Row(self.layer, margin=(2, 0, 4, 0)),
+            self._titled("Filters of one layer", "Every filter is a row; click one to see its series.", self.layer),
             self._pane(self.filters.layout),
         ]
 
     def _describe(self) -> None:
         assert self.strips is not None
-        text = (
-            f"{pages.LAYERS} Shown: {escape(words.statistic(self.strips.values.variable))}. "
-            "Click a strip to open its filters; drag to zoom, double-click for the whole run."
-        )
+        text = f"{pages.LAYERS} Click one to open its filters; drag to zoom, double-click for the whole run."
         self.heading.text = heading("Layers", text, [self.strips.scale]).text
 
     def _validation(self) -> list[Any]:
@@ -105,16 +105,16 @@ class Explorer:
         self.images = ClassImages(self.run, self.view, self.timeline, index=index)
         self.label = pn.widgets.Select(
             name="", options={words.class_name(n): i for i, n in enumerate(names)}, value=index, width=200,
-            margin=(0, 8, 0, 0),
+            margin=(12, 0, 4, 10),
+            align="end",
         )  # fmt: skip
         text = f"{pages.VALIDATION} Click a class to open its images."
         return [
             self._pane(heading("Validation", text, [self.rows.scale], pages.class_signs())),
             self._pane(self.rows.plot),
-            self._pane(
-                heading("Images of one class", "Every image is a row; hover shows the picture and the answer.")
+            self._titled(
+                "Images of one class", "Every image is a row; hover shows the picture and the answer.", self.label
             ),
-            pn.Row(self.label, margin=(2, 0, 4, 0)),
             self._pane(self.images.plot),
             self._pane(
                 heading("All images", "Every image of the validation set, grouped by class.", [self.pixels.scale])
@@ -129,6 +129,9 @@ class Explorer:
             return [top, self._pane(note(missing))]
         self.cube = Cube(self.run, self.view, self.timeline)
         return [top, self._pane(self.cube.layout)]
+
+    def _titled(self, title: str, text: str, widget: Any) -> pn.Row:
+        return pn.Row(self._pane(heading(title, text)), widget, sizing_mode="stretch_width", margin=0)
 
     @staticmethod
     def _pane(model: Any) -> pn.pane.Bokeh:

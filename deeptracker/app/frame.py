@@ -15,6 +15,7 @@ EXPLORER = (
     <div class="dt-views">{{ embed(roots.views) }}</div>
   </main>
 </div>
+{% for root in roots %}{% if root.name == "location" %}{{ embed(root) }}{% endif %}{% endfor %}
 {% endblock %}
 """
 )

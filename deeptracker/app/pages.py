@@ -45,6 +45,7 @@ def explorer(run: Any) -> Any:
     """The explorer page of an opened run; ``?event=RANK`` opens an event and follows the choice."""
     view = Explorer(run)
     template = pn.Template(EXPLORER)
+    template.location = True
     template.add_variable("app_title", f"DeepTracker · {run.path.name}")
     template.add_panel("head", pn.pane.Bokeh(view.head(), sizing_mode="stretch_width"))
     template.add_panel("events", view.list)

@@ -36,6 +36,7 @@ li {{ margin-bottom: 5px; }}
 code {{ display: block; font-size: 11px; color: {palettes.LOSS}; overflow-wrap: anywhere; user-select: text; }}
 h3 {{ font-size: 12px; margin: 9px 0 4px; }}
 .label {{ display: flex; gap: 8px; padding: 3px 4px; color: {palettes.MUTED}; }}
+.label span {{ white-space: nowrap; }}
 .label b {{ font-weight: 400; color: {palettes.INK}; }}
 .empty {{ border: 1px dashed {palettes.FAINT}; border-radius: 7px; padding: 11px 13px; background: #fff;
   color: {palettes.MUTED}; }}

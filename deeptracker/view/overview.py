@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, LinearAxis, LinearScale, NumeralTickFormatter, Range1d, RangeTool
+from bokeh.models import (
+    ColumnDataSource,
+    FixedTicker,
+    LinearAxis,
+    LinearScale,
+    NumeralTickFormatter,
+    Range1d,
+    RangeTool,
+)
 from numpy.typing import NDArray
 
 from deeptracker.view import palettes, words
@@ -17,7 +25,7 @@ from deeptracker.view.level import columns
 from deeptracker.view.timeline import SMALL, Timeline
 
 PIXELS = 900
-BAND = 104
+BAND = 96
 LANE = 30
 WIDTH_OF_A_LETTER = 0.0062
 MOST_RATES = 60
@@ -139,19 +147,22 @@ def _curves(run: Any, timeline: Timeline, whole: Range1d) -> Any:
     if len(known):
         low, high = float(known.min()), float(np.quantile(known, 0.999))
         plot.y_range = (
-            Range1d(low / 1.25, high * 1.3) if logarithmic else Range1d(low - 0.05 * (high - low), high * 1.05 + 1e-9)
+            Range1d(low / (high / low) ** 0.08, high * (high / low) ** 0.08)
+            if logarithmic
+            else Range1d(low - 0.05 * (high - low), high * 1.05 + 1e-9)
         )
         plot.line(x, y, line_color=palettes.LOSS, line_width=1)
+        if logarithmic:
+            plot.yaxis.ticker = FixedTicker(ticks=log_ticks(low, high))
     plot.yaxis.axis_label = "training loss"
     plot.yaxis.axis_label_text_color = plot.yaxis.major_label_text_color = palettes.LOSS
-    plot.yaxis.ticker.desired_num_ticks = 4
     plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]")
     error = error_over_time(run)
     if error is not None and len(error[0]):
         passes, share = thinned(error[0], error[1] * 100)
         top = float(np.nanmax(share)) * 1.08 if np.isfinite(share).any() else 100.0
         plot.extra_y_scales = {"error": LinearScale()}
-        plot.extra_y_ranges = {"error": Range1d(0, min(100.0, max(top, 1.0)))}
+        plot.extra_y_ranges = {"error": Range1d(-0.06 * max(top, 1.0), max(top, 1.0))}
         axis = LinearAxis(y_range_name="error", axis_label="validation error", formatter=NumeralTickFormatter())
         axis.formatter.format = "0.[0]"
         axis.update(
@@ -168,8 +179,18 @@ def _curves(run: Any, timeline: Timeline, whole: Range1d) -> Any:
         axis.ticker.desired_num_ticks = 4
         plot.add_layout(axis, "right")
         plot.line(passes, share, line_color=palettes.VALIDATION_ERROR, line_width=2, y_range_name="error")
-    timeline._marks(plot)
+    timeline.mark(plot, tint=0.08)
     return plot
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten between two positive numbers, with their triples where there are fewer than three."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks
 
 
 def _rates(run: Any, timeline: Timeline, whole: Range1d) -> Any:

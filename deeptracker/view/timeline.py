@@ -21,11 +21,14 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from deeptracker.view import palettes
+from deeptracker.view import palettes, words
+from deeptracker.view.answers import class_names, first_set
 from deeptracker.view.events import anomalies, extent, labels
+from deeptracker.view.places import layers_of, short
 
-LEFT = 150
 RIGHT = 64
+LETTER = 5.6
+"""Pixels of a letter in the margin, on average."""
 FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 SMALL = "11px"
 
@@ -50,6 +53,7 @@ class Timeline:
         self.selection = ColumnDataSource({"x0": [], "x1": []}, name="selection")
         self.onsets = ColumnDataSource({"x": [int(e["iteration"]) for e in anomalies(run)]})
         self.labels = ColumnDataSource({"x": [int(e["iteration"]) for e in labels(run)]})
+        self.left = margin(run)
         self._reset = CustomJS(
             args={"range": self.x_range, "start": self.full[0], "end": self.full[1]}, code="range.setv({start, end})"
         )
@@ -67,7 +71,7 @@ class Timeline:
     ) -> Any:
         """An empty figure on the shared axis; left and right borders are fixed, so that all figures align."""
         options.setdefault("x_range", self.x_range)
-        options.setdefault("min_border_left", LEFT)
+        options.setdefault("min_border_left", self.left)
         options.setdefault("min_border_right", RIGHT)
         plot = figure(
             frame_height=height,
@@ -95,14 +99,17 @@ class Timeline:
             plot.js_on_event(DoubleTap, self._reset)
         plot.add_tools(CrosshairTool(overlay=self.cursor, dimensions="height"))
         if marks:
-            self._marks(plot)
+            self.mark(plot)
         return plot
 
-    def _marks(self, plot: Any) -> None:
-        """Selected iterations, learning-rate labels and onsets of events, over whatever else is drawn."""
+    def mark(self, plot: Any, tint: float = 0.0) -> None:
+        """Selected iterations, learning-rate labels and onsets of events, over whatever else is drawn.
+
+        Only edges by default: a tint over an image would change what its colours say.
+        """
         plot.add_glyph(
             self.selection,
-            VStrip(x0="x0", x1="x1", fill_color=palettes.SELECTED, fill_alpha=0.07, line_color=palettes.SELECTED),
+            VStrip(x0="x0", x1="x1", fill_color=palettes.SELECTED, fill_alpha=tint, line_color=palettes.SELECTED),
             level="overlay",
         )
         plot.add_glyph(
@@ -113,6 +120,15 @@ class Timeline:
         plot.add_glyph(
             self.onsets, VSpan(x="x", line_color=palettes.INK, line_alpha=0.3, line_width=1), level="overlay"
         )
+
+
+def margin(run: Any) -> int:
+    """Pixels at the left of every figure: room for the longest name of a layer or class."""
+    names = [short(place.name) for place in layers_of(run)] if run.has("architecture") else []
+    view = first_set(run)
+    if view is not None:
+        names += [short(words.class_name(name)) for name in class_names(run, view, 0)]
+    return round(min(170, max(84, 16 + LETTER * max((len(name) for name in names), default=0))))
 
 
 def plain(plot: Any) -> Any:

@@ -21,7 +21,7 @@ CAUSES = {
     "restart": "Learning-rate restart",
     "lr-restart": "Learning-rate restart",
     "validation-only": "Validation data changed",
-    "unknown": "Unusual change, cause unknown",
+    "unknown": "Unusual change",
 }
 
 STATISTICS = {
@@ -115,9 +115,9 @@ def false_rate(event: Mapping[str, Any]) -> str:
     if rate is None:
         return "not calibrated: too little history to say how often such an alarm is false"
     if rate <= 0:
-        return "never expected by chance"
+        return "chance alone would not do this"
     often = 1000 / rate
     if often >= 1e6:
-        return "by chance less than once in a million iterations"
+        return "chance does this less than once in a million iterations"
     digits = 10 ** max(0, len(str(int(often))) - 2)
-    return f"by chance once in {round(often / digits) * digits:,.0f} iterations"
+    return f"chance does this about once in {round(often / digits) * digits:,.0f} iterations"
