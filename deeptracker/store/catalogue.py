@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,16 @@ def summary(run: Run) -> dict[str, Any]:
         "images": max((growth.columns["correct"].shape[0] for growth in passes if growth.rows), default=0),
         "bytes": bytes_on_disk(run.path),
         "state": state(run),
-        "started": run.attributes.get("started", ""),
+        "started": _moment(run.attributes.get("started")),
         "committed": run.commit.when,
     }
+
+
+def _moment(seconds: object) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC; empty where a recording did not say."""
+    if not isinstance(seconds, int | float) or not seconds:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def list_runs(folder: str | Path) -> pd.DataFrame:
