@@ -13,12 +13,18 @@ from deeptracker.schema.derived import BIN_SIZES, REDUCTIONS
 Bins = dict[int, npt.NDArray[np.float32]]
 
 
-def pyramid(values: npt.NDArray[np.generic]) -> Bins:
+def bin_sizes(records: int) -> tuple[int, ...]:
+    """Sizes of bins that a run of so many records has: a level of one bin tells no more than the one below it."""
+    return tuple(size for size in BIN_SIZES if size == BIN_SIZES[0] or size < records)
+
+
+def pyramid(values: npt.NDArray[np.generic], sizes: tuple[int, ...] = BIN_SIZES) -> Bins:
     """Bins of 8, 64 and 512 records of a window that begins at a multiple of 512.
 
     Parameters
     ----------
     values : (records, …) numbers; NaN is skipped, and gives NaN where a bin holds nothing else.
+    sizes : sizes of bins, each a multiple of the one before.
 
     Returns
     -------
@@ -26,11 +32,11 @@ def pyramid(values: npt.NDArray[np.generic]) -> Bins:
     parts of fine ones, so each value is read once.
     """
     floats: npt.NDArray[Any] = values if values.dtype.kind == "f" else values.astype(np.float32)
-    parts = chunk(floats, BIN_SIZES[0], REDUCTIONS)
+    parts = chunk(floats, sizes[0], REDUCTIONS)
     out: Bins = {}
-    for number, size in enumerate(BIN_SIZES):
+    for number, size in enumerate(sizes):
         if number:
-            parts = coarsen(parts, size // BIN_SIZES[number - 1])
+            parts = coarsen(parts, size // sizes[number - 1])
         with np.errstate(over="ignore"):
             out[size] = np.stack([finalize(parts, name).astype(np.float32) for name in REDUCTIONS], axis=1)
     return out
@@ -43,4 +49,4 @@ def edges(positions: npt.NDArray[np.int64], size: int) -> dict[str, npt.NDArray[
     return {"first": positions[starts], "last": positions[stops - 1], "records": stops - starts}
 
 
-__all__ = ["edges", "pyramid"]
+__all__ = ["bin_sizes", "edges", "pyramid"]

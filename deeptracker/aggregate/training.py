@@ -12,7 +12,7 @@ from dask import delayed
 
 from deeptracker.aggregate.gather import Job, Key, Output, gather
 from deeptracker.aggregate.levels import Layers, merge_layers
-from deeptracker.aggregate.pyramid import edges, pyramid
+from deeptracker.aggregate.pyramid import bin_sizes, edges, pyramid
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
 from deeptracker.aggregate.windows import Progress, Readable, Source, windows
 from deeptracker.conform import build, declaration
@@ -44,33 +44,41 @@ def hierarchy(architecture: xr.Dataset) -> tuple[Level, ...]:
 
 
 def _layer_window(
-    source: Source, start: int, stop: int, levels: tuple[Level, ...], parameters: Any, init_norm2: Any
+    source: Source,
+    start: int,
+    stop: int,
+    sizes: tuple[int, ...],
+    levels: tuple[Level, ...],
+    parameters: Any,
+    init_norm2: Any,
 ) -> Arrays:
     """Everything that comes of the layers' statistics in one window."""
     read = {name: source.read(name, start, stop) for name in _NAMES}
     layers = Layers({name: values.astype(np.float64) for name, values in read.items()}, parameters, init_norm2)
     out: Arrays = {}
-    _bins(out, "layer", read)
+    _bins(out, "layer", read, sizes)
     for level in levels:
         merged = merge_layers(layers, level.group, len(level.members))
         if level.name == "model":
             out |= {("index/model", name): values[:, 0] for name, values in merged.items()}
             continue
         out |= {(f"index/{level.name}s", name): values for name, values in merged.items()}
-        _bins(out, level.name, merged)
+        _bins(out, level.name, merged, sizes)
     return out
 
 
-def _bins(out: Arrays, level: str, values: dict[str, Any]) -> None:
+def _bins(out: Arrays, level: str, values: dict[str, Any], sizes: tuple[int, ...]) -> None:
     for name, array in values.items():
-        out |= {(f"index/{level}s_{size}", name): bins for size, bins in pyramid(array).items()}
+        out |= {(f"index/{level}s_{size}", name): bins for size, bins in pyramid(array, sizes).items()}
 
 
-def _filter_window(source: Source, start: int, stop: int, name: str, first: Any, filters: Any) -> Arrays:
+def _filter_window(
+    source: Source, start: int, stop: int, sizes: tuple[int, ...], name: str, first: Any, filters: Any
+) -> Arrays:
     """The pyramid of one variable of the filters in one window, and its quantiles where they are kept."""
     values = source.read(name, start, stop)
     out: Arrays = {}
-    _bins(out, "filter", {name: values})
+    _bins(out, "filter", {name: values}, sizes)
     if name in _QUANTILED:
         out["index/layer_quantiles", name] = layer_quantiles(values, first, filters)
     return out
@@ -82,6 +90,7 @@ def layer_job(run: Readable, architecture: xr.Dataset) -> Job:
     spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=2 << 20)
     parameters = architecture["parameters"].values.astype(np.float64)
     init = architecture["init_norm2"].values.astype(np.float64)
+    sizes = bin_sizes(spans[-1][1])
     outputs: dict[Key, Output] = {}
     for name in _NAMES:
         dtype = declaration("index/blocks")[name].dtype
@@ -89,9 +98,9 @@ def layer_job(run: Readable, architecture: xr.Dataset) -> Job:
         for level in levels[:2]:
             outputs[f"index/{level.name}s", name] = Output((len(level.members),), dtype)
         for binned, count in (("layer", len(parameters)), *((one.name, len(one.members)) for one in levels[:2])):
-            for size in BIN_SIZES:
+            for size in sizes:
                 outputs[f"index/{binned}s_{size}", name] = Output((len(REDUCTIONS), count), rows=size)
-    tasks = [delayed(_layer_window, pure=False)(source, *span, levels, parameters, init) for span in spans]
+    tasks = [delayed(_layer_window, pure=False)(source, *span, sizes, levels, parameters, init) for span in spans]
     return Job(outputs, spans, tasks)
 
 
@@ -101,11 +110,12 @@ def filter_jobs(run: Readable, architecture: xr.Dataset) -> Iterator[Job]:
     spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=16 << 20)
     first, filters = architecture["first_filter"].values, architecture["filters"].values
     count = int(architecture.sizes["filter"])
+    sizes = bin_sizes(spans[-1][1])
     for name in _NAMES:
-        outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in BIN_SIZES}
+        outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in sizes}
         if name in _QUANTILED:
             outputs["index/layer_quantiles", name] = Output((len(first), len(QUANTILES)))
-        tasks = [delayed(_filter_window, pure=False)(source, *span, name, first, filters) for span in spans]
+        tasks = [delayed(_filter_window, pure=False)(source, *span, sizes, name, first, filters) for span in spans]
         yield Job(outputs, spans, tasks)
 
 

@@ -46,7 +46,7 @@ def correlate(run: Run, *, method: Method = "calibrated", progress: Progress | N
     """
     if method not in ("calibrated", "lowest-cosine"):
         raise InputError(f'method={method!r} is unknown: choose "calibrated" or "lowest-cosine"')
-    inputs = {name: run.stages[name]["version"] for name in ("index", "anomalies") if name in run.stages}
+    inputs = {name: run.stages[name]["version"] for name in ("anomalies",) if name in run.stages}
     if "anomalies" not in inputs:
         run.dataset("anomalies/events")  # raises, and names what makes it
     with run.write_stage("correlation", {"parameters": {"method": method}, "inputs": inputs}) as writer:

@@ -10,6 +10,7 @@ import pytest
 from deeptracker.aggregate import index_training, index_view, windows
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
 from deeptracker.aggregate.gather import MOST_BYTES, gather
+from deeptracker.aggregate.pyramid import bin_sizes
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
 from deeptracker.aggregate.training import layer_job
 from deeptracker.aggregate.windows import Source
@@ -57,6 +58,16 @@ def test_pyramid__last_bin_is_partial_and_says_so(index: dict[str, Any]) -> None
     assert bins.iteration_bin.values.tolist() == [0, 512, 1024]
     assert bins["last"].values.tolist() == [511, 1023, 1099]
     assert bins["records"].values.tolist() == [512, 512, 76]
+
+
+def test_bin_sizes__leave_out_levels_of_one_bin_but_the_finest() -> None:
+    assert [bin_sizes(records) for records in (5, 64, 65, 512, 513)] == [
+        (8,),
+        (8,),
+        (8, 64),
+        (8, 64),
+        (8, 64, 512),
+    ]
 
 
 def test_levels__model_norm_is_that_of_all_layers(run: MemorySink, index: dict[str, Any]) -> None:
