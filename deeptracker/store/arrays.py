@@ -94,6 +94,7 @@ class RowFiles:
         # Every array of a run is Zarr v3; the union with v2 is for arrays of unknown origin.
         self._metadata = cast("ArrayV3Metadata", array.metadata)
         self._file_shape: tuple[int, ...] = array.shards or array.chunks
+        self._chunk_rows = array.chunks[0]
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
 
     @property
@@ -196,12 +197,14 @@ class RowFiles:
         while done < len(data):
             number, offset = divmod(start + done, size)
             take = min(size - offset, len(data) - done)
-            block = np.full((size, *self.row_shape), self._metadata.fill_value, data.dtype)
+            # Inner chunks past the last row stay away: a shard that is begun costs what it holds.
+            rows = -(-(offset + take) // self._chunk_rows) * self._chunk_rows
+            block = np.full((rows, *self.row_shape), self._metadata.fill_value, data.dtype)
             if offset:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
             part = batch.aside()
-            _reshaped(self._metadata, part, block.shape, False)[...] = block
+            _reshaped(self._metadata, part, (size, *self.row_shape), False)[:rows] = block
             batch.move(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
             done += take
         self.set_rows(start + len(data), batch)
