@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -282,10 +283,8 @@ class Recorder:
 
 
 def _next_free(path: Path) -> Path:
-    number = 2
-    while path.with_name(f"{path.name}-{number}").exists():
-        number += 1
-    return path.with_name(f"{path.name}-{number}")
+    candidates = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(candidate for candidate in candidates if not candidate.exists())
 
 
 def watch(
@@ -299,6 +298,3 @@ def watch(
     """A ``Recorder`` in the manner of other tools: ``log_freq`` is ``every``, the default path ``runs/<time>``."""
     where = Path(path) if path is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
     return Recorder(where, model, optimizer=optimizer, every=log_freq, **options)
-
-
-__all__ = ["Recorder", "watch"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,7 @@ from deeptracker.detect.original import TOP, lowest_cosine
 from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
 from deeptracker.schema.derived import DIRECTIONS, MODEL_SIGNALS, RULES, SIGNALS
-
-if TYPE_CHECKING:
-    from deeptracker.store import Run
+from deeptracker.store import Run, open_run
 
 Progress = Callable[[str, float], None]
 EVIDENCE_SHARE = 0.6  # of the class level: enough to name a class of an event that others prove
@@ -199,8 +197,6 @@ def _event_table(documents: list[dict[str, Any]]) -> xr.Dataset:
 
 def _reference_maxima(run: Run | str | Path) -> dict[str, Any]:
     """Maxima per signal of an earlier run, scored anew: its own alarms are left out by the level's fit."""
-    from deeptracker.store import open_run
-
     other = open_run(run) if isinstance(run, (str, Path)) else run
     found = score_parameters(other)
     return {

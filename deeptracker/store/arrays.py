@@ -160,6 +160,8 @@ class RowFiles:
         else:
             count, first, last = len(rows), int(rows[0]), int(rows[-1])
             files = np.unique(rows // size)
+        if 0 in self.row_shape:  # nothing lies on disk (no optimizer: no learning rates)
+            return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[(slice(None), *rest)]
         self._check_present(files)
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self._file_shape[1:], strict=True))
@@ -194,7 +196,7 @@ class RowFiles:
         batch : what the files become part of; they take their places when it is finished.
         """
         size, done = self.file_rows, 0
-        while done < len(data):
+        while done < len(data) and 0 not in self.row_shape:
             number, offset = divmod(start + done, size)
             take = min(size - offset, len(data) - done)
             # Inner chunks past the last row stay away: a shard that is begun costs what it holds.

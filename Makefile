@@ -1,0 +1,52 @@
+# Two commands on a fresh machine with Python 3.11 and make: `make demo` and `make test`. Each sets up what it needs.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.PHONY: demo test faults lint types setup browser clean picture
+
+setup: $(READY)
+
+# Versions that are tested together; torch for the processor only, where the installer is offered it.
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); name yours with PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables]' \
+	    pytest pytest-timeout hypothesis playwright ruff mypy pandas-stubs
+	touch $@
+
+# Trains a small CNN on real images with a fault planted, records every iteration, analyses, reports.
+# make demo ARGS="--fault label-flip --seed 7"
+demo: $(READY)
+	$(BIN)/deeptracker demo $(ARGS)
+
+# Everything CI runs; the browser tests need Chromium, found or installed here.
+test: $(READY) lint types browser
+	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python -m pytest $(ARGS)
+	@test -n "$$(sh tests/browser/find_chromium.sh)" || echo "NOT RUN: the browser tests (no Chromium; BROWSER=optional)"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+browser: $(READY)
+	sh tests/browser/install_chromium.sh $(BIN)
+
+# How often the analysis is right on faults planted in trainings of unseen seeds; stop and resume as you like.
+# make faults ARGS="--seeds 5 --first-seed 1000"
+faults: $(READY)
+	$(BIN)/python workflows/planted_faults.py $(ARGS)
+
+# The picture of the explorer in the README, from a demo run.
+picture: $(READY) browser
+	$(BIN)/deeptracker demo --fault dead-filters --seed 7 --out runs/picture
+	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python docs/picture.py runs/picture docs/explorer.png
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
