@@ -161,7 +161,9 @@ class RowFiles:
             count, first, last = len(rows), int(rows[0]), int(rows[-1])
             files = np.unique(rows // size)
         if 0 in self.row_shape:  # nothing lies on disk (no optimizer: no learning rates)
-            return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[(slice(None), *rest)]
+            return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[
+                (slice(None), *rest)
+            ]
         self._check_present(files)
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self._file_shape[1:], strict=True))

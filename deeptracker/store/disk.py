@@ -43,8 +43,6 @@ class Disk:
             self.commit = load_commit(path)
             self._clean()
             self._finish_moves()
-            if any(growth.shards % growth.shard_rows for growth in self.commit.groups.values()):
-                self.save(cut_rows(path, self.commit, {}, self._tail_name()))
         else:
             self.commit = Commit(run=uuid.uuid4().hex, attributes={"schema_version": SCHEMA_VERSION})
             make_group(path / LOG, {"schema_version": SCHEMA_VERSION})
@@ -89,8 +87,10 @@ class Disk:
         """Whole shards leave the tail; files of the tail that grew many or stale are merged."""
         commit = self.commit
         for group, growth in self.commit.groups.items():
-            if growth.tail >= growth.shard_rows:
-                commit = move_rows(self.path, commit, group, growth.rows // growth.shard_rows * growth.shard_rows)
+            whole = growth.rows // growth.shard_rows * growth.shard_rows
+            # A run that was closed and resumed has rows in a partly filled shard; they are written again with it.
+            if whole > growth.shards:
+                commit = move_rows(self.path, commit, group, whole)
         commit = merge_tail(self.path, commit, self._tail_name())
         if commit != self.commit:
             self.save(commit)

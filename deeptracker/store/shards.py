@@ -70,30 +70,31 @@ def _array(folder: Path, place: Path, group: str, name: str, column: Column, gro
     return array
 
 
-def cut_rows(folder: Path, commit: Commit, rows: Mapping[str, int], name: str) -> Commit:
-    """Keep only the first rows of each group, and let shards end at a shard's border.
+def cut_rows(folder: Path, commit: Commit, keep: Mapping[str, int], name: str) -> Commit:
+    """Keep only the first rows of some groups.
 
-    The rows behind the last whole shard go into one tail file.
+    Rows in shards stay where they are, those past the kept ones count no more; what is kept of the tail goes into
+    one new file, so that its rows never overlap with those to come.
 
     Parameters
     ----------
-    rows : group → rows to keep.
+    keep : group → rows to keep, fewer than it has.
     name : name of the tail file.
     """
     blocks = {}
     groups = dict(commit.groups)
     for group, growth in commit.groups.items():
-        keep = min(rows.get(group, growth.rows), growth.rows)
-        shards = min(growth.shards, keep) // growth.shard_rows * growth.shard_rows
-        first, last = growth.first if keep else None, growth.last
-        if keep != growth.rows:
-            last = int(read_rows(folder, commit, group, growth.axis, keep - 1, keep)[0]) if keep else None
-        groups[group] = replace(growth, shards=shards, tail=keep - shards, first=first, last=last)
-        if keep > shards:
-            arrays = {c: read_rows(folder, commit, group, c, shards, keep) for c in growth.columns}
-            blocks[group] = (shards, arrays)
+        rows = keep.get(group, growth.rows)
+        shards = min(growth.shards, rows)
+        if group in keep:
+            first, last = None, None
+            if rows:
+                first, last = growth.first, int(read_rows(folder, commit, group, growth.axis, rows - 1, rows)[0])
+            groups[group] = replace(growth, shards=shards, tail=rows - shards, first=first, last=last)
+        if rows > shards:
+            blocks[group] = (shards, {c: read_rows(folder, commit, group, c, shards, rows) for c in growth.columns})
     tail = (write_tail(folder / TAIL, name, blocks),) if blocks else ()
-    return replace(commit, groups=groups, tail=tail, cuts=commit.cuts + bool(rows))
+    return replace(commit, groups=groups, tail=tail, cuts=commit.cuts + 1)
 
 
 def merge_tail(folder: Path, commit: Commit, name: str) -> Commit:

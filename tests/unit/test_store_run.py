@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
@@ -280,7 +281,14 @@ def test_events__come_ranked_with_labels_last(copy):
     assert [d["rank"] for d in open_run(copy).event_documents()] == [1, 2, None]
 
 
-def test_stage__computes_dask_arrays_into_whole_files(copy):
+def test_stage__computes_dask_arrays_into_whole_files(copy, monkeypatch):
+    store, chunks = dask.array.store, []
+
+    def noted(sources, targets, **options):
+        chunks.extend(source.chunks for source in sources)
+        return store(sources, targets, **options)
+
+    monkeypatch.setattr(dask.array, "store", noted)
     run = open_run(copy)
     declared = group_of("anomalies/filters").variables
     source = run.filters["w_rms"].reset_index("filter", drop=True).chunk({"iteration": 7})
@@ -288,6 +296,8 @@ def test_stage__computes_dask_arrays_into_whole_files(copy):
     with run.write_stage("anomalies", {}) as writer:
         scores = {v.name: layers if v.dtype == "float32" else layers.astype(v.dtype) for v in declared}
         writer.put("anomalies/filters", conform.build("anomalies/filters", scores, {"iteration": np.arange(300)}))
+    # 300 rows make less than one shard: two tasks in one file would overwrite each other.
+    assert set(chunks) == {((300,), (8,))}
     stored = run.refresh().dataset("anomalies/filters")
     np.testing.assert_array_equal(stored["filter_score"], source)
     assert stored["filter_score"].sel(layer="fc").shape == (300, 3)

@@ -167,14 +167,14 @@ def test_lock__is_freed_when_a_forked_child_outlives_the_writer(tmp_path):
         f"writer = LogWriter({str(tmp_path / 'run')!r}, background=False)\n"
         "child = os.fork()\n"
         "if not child:\n"
-        "    time.sleep(20); os._exit(0)\n"
+        "    os.close(1); os.close(2); time.sleep(20); os._exit(0)\n"
         "print(child, flush=True); os._exit(1)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     child = int(ended.stdout)
     try:
-        os.kill(child, 0)
         LogWriter(tmp_path / "run", background=False).close()
+        os.kill(child, 0)
     finally:
         os.kill(child, 9)
 
