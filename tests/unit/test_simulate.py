@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from deeptracker.errors import InputError
+from deeptracker.errors import DeepTrackerError, InputError
 from deeptracker.schema import group_of
 from deeptracker.sink import Sink
+from deeptracker.store import open_run
 from deeptracker.testing import MemorySink, simulate
 
 
@@ -116,3 +118,17 @@ def test_simulate__names_a_size_that_is_too_small() -> None:
         simulate(MemorySink(), iterations=0)
     with pytest.raises(InputError, match="unknown model 'vgg'"):
         simulate(MemorySink(), model="vgg", iterations=1)
+
+
+def test_simulate__store_gives_back_what_memory_holds(tmp_path: Path) -> None:
+    sink = MemorySink()
+    for where in (sink, tmp_path / "run"):
+        simulate(where, model="tiny", iterations=60, images=20, passes=6, seed=7)
+    run = open_run(tmp_path / "run")
+    for group in ("layers/dense", "filters/dense", "layers/full", "filters/probe", "validation/validation/raw"):
+        stored, kept = run.dataset(group).load(), sink.dataset(group)
+        assert set(stored.data_vars) == set(kept.data_vars)
+        for name in kept.data_vars:
+            np.testing.assert_array_equal(stored[name].values, kept[name].values, err_msg=f"{group}/{name}")
+    with pytest.raises(DeepTrackerError):
+        simulate(tmp_path / "run", model="tiny", iterations=5)
