@@ -31,7 +31,8 @@ def catalogue_html(runs: Any) -> str:
     for row in runs.to_dict("records"):
         name = str(row["name"])
         cells = "".join(f'<td style="{cell}">{escape(_text(key, row.get(key)))}</td>' for key, _ in COLUMNS)
-        body += f'<tr><td style="{cell}"><a href="?run={quote(name)}">{escape(name)}</a></td>{cells}</tr>'
+        link = f'<a style="color:{palettes.LOSS}" href="?run={quote(name)}">{escape(name)}</a>'
+        body += f'<tr><td style="{cell}">{link}</td>{cells}</tr>'
     return (
         f'<h1 style="font:600 18px {FONT}">Runs</h1>'
         f'<table style="border-collapse:collapse;font:13px {FONT};background:#fff;width:100%">'
@@ -48,4 +49,6 @@ def _text(key: str, value: Any) -> str:
             if size < 1000 or unit == "TB":
                 return f"{size:.3g} {unit}"
             size /= 1000
+    if key == "started":
+        return str(value)[:16].replace("T", " ")
     return words.number(value) if isinstance(value, int | float) else str(value)

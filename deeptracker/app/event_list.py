@@ -7,14 +7,14 @@ from typing import Any
 import param
 from panel.custom import JSComponent
 
-from deeptracker.view.cards import STYLE, above, below, detail, summary
+from deeptracker.view.cards import STYLE, above, below, card
 from deeptracker.view.events import anomalies, labels
 
 
 class EventList(JSComponent):
     """Cards in the order of their rank; ``selected`` is the rank of the open one, 0 for none."""
 
-    cards = param.List(doc="HTML of each card: rank, summary, detail")
+    cards = param.List(doc="HTML of each card")
     before = param.String(doc="HTML above the cards")
     after = param.String(doc="HTML below the cards")
     selected = param.Integer(default=0)
@@ -24,16 +24,14 @@ class EventList(JSComponent):
 export function render({ model, el }) {
   const box = document.createElement('div')
   const draw = () => {
-    box.innerHTML = model.before + model.cards.map(card =>
-      `<button class="card ${card.rank == model.selected ? 'open' : ''}" data-rank="${card.rank}"
-        aria-expanded="${card.rank == model.selected}">${card.summary}
-        ${card.rank == model.selected ? card.detail : ''}</button>`).join('') + model.after
-    for (const card of box.querySelectorAll('button.card'))
-      card.onclick = event => {
-        if (event.target.tagName == 'CODE') return
-        const rank = Number(card.dataset.rank)
-        model.selected = model.selected == rank ? 0 : rank
-      }
+    box.innerHTML = model.before + model.cards.join('') + model.after
+    for (const card of box.querySelectorAll('.card')) {
+      const rank = Number(card.dataset.rank), open = rank == model.selected
+      card.classList.toggle('open', open)
+      card.querySelector('button').setAttribute('aria-expanded', open)
+      card.querySelector(':scope > div').hidden = !open
+      card.querySelector('button').onclick = () => { model.selected = open ? 0 : rank }
+    }
   }
   draw()
   model.on('selected', draw)
@@ -46,9 +44,8 @@ export function render({ model, el }) {
 def event_list(run: Any) -> EventList:
     """The list for a run; without an analysis it says which command makes one."""
     found = anomalies(run)
-    content = [{"rank": int(e["rank"]), "summary": summary(e), "detail": detail(run, e)} for e in found]
     return EventList(
-        cards=content,
+        cards=[card(run, event) for event in found],
         before=above(run, found),
         after=below(labels(run)),
         sizing_mode="stretch_width",

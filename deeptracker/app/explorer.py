@@ -14,6 +14,7 @@ from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
 from deeptracker.view.events import anomalies, around
 from deeptracker.view.filters import LayerFilters
+from deeptracker.view.flips import class_of
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import heading, note
 from deeptracker.view.images import ClassImages
@@ -90,7 +91,7 @@ class Explorer:
 
     def _describe(self) -> None:
         assert self.strips is not None
-        text = f"{pages.LAYERS} Click one to open its filters; drag to zoom, double-click for the whole run."
+        text = f"{pages.LAYERS} Click a strip to open its filters."
         self.heading.text = heading("Layers", text, [self.strips.scale]).text
 
     def _validation(self) -> list[Any]:
@@ -172,10 +173,11 @@ class Explorer:
             own = [int(f["channel"]) for f in event.get("filters", ()) if f["layer"] == layer]
             self.layer.value = layer
             self._open_layer(layer, own[0] if own else None)
-        if event.get("classes") and self.images is not None:
+        if self.images is not None and self.view is not None:
             names = list(self.images.classes.names)
-            if str(event["classes"][0]) in names:
-                self.label.value = names.index(str(event["classes"][0]))
+            label = class_of(self.run, self.view, event)
+            if label in names:
+                self.label.value = names.index(label)
         if self.cube is not None:
             self.cube.corner.text = self.cube.corner_html(event)
 
@@ -216,7 +218,7 @@ class Explorer:
         if index is not None:
             self.label.value = index
 
-    def _zoomed(self, *_: Any) -> None:
+    def _zoomed(self, attr: str, old: Any, new: Any) -> None:
         """Read a finer or coarser level once the range has stood still for a moment."""
         document = self.timeline.x_range.document
         if self._waiting or document is None:

@@ -19,6 +19,7 @@ from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
 from deeptracker.view.events import anomalies, around, labels
 from deeptracker.view.filters import LayerFilters
+from deeptracker.view.flips import class_of
 from deeptracker.view.frame import STYLE, head_html
 from deeptracker.view.heading import heading, note
 from deeptracker.view.images import ClassImages
@@ -51,11 +52,11 @@ let open = 0;
 function model(name) { return Bokeh.documents.map(d => d.get_model_by_name(name)).find(m => m) }
 function choose(rank) {
   open = open == rank ? 0 : rank;
-  for (const card of document.querySelectorAll('button.card')) {
+  for (const card of document.querySelectorAll('.card')) {
     const mine = Number(card.dataset.rank) == open;
     card.classList.toggle('open', mine);
-    card.setAttribute('aria-expanded', mine);
-    card.querySelector('.detail').hidden = !mine;
+    card.querySelector('button').setAttribute('aria-expanded', mine);
+    card.querySelector(':scope > div').hidden = !mine;
   }
   const event = EVENTS[open], whole = EVENTS[0];
   const range = model('iterations'), marks = model('events');
@@ -67,8 +68,8 @@ function choose(rank) {
     for (let i = 0, m; (m = model(kind + '-' + i)); i++) m.visible = i == event[kind];
   }
 }
-for (const card of document.querySelectorAll('button.card'))
-  card.onclick = event => { if (event.target.tagName != 'CODE') choose(Number(card.dataset.rank)) };
+for (const card of document.querySelectorAll('.card'))
+  card.querySelector('button').onclick = () => choose(Number(card.dataset.rank));
 """
 
 
@@ -99,8 +100,8 @@ def html(run: Any) -> str:
     timeline = Timeline(run)
     found = anomalies(run)
     band = overview(run, timeline).layout
-    layer_views, layer_of = _filters(run, timeline, found)
-    class_views, class_of = _images(run, timeline, found)
+    layer_views, opened_layer = _filters(run, timeline, found)
+    class_views, opened_class = _images(run, timeline, found)
     views = column(
         *_layers(run, timeline, layer_views),
         *_validation(run, timeline, class_views),
@@ -118,14 +119,14 @@ def html(run: Any) -> str:
             "stop": stop,
             "onset": onset,
             "end": max(onset, int(event.get("end") or onset)),
-            "layer": layer_of.get(rank),
-            "class": class_of.get(rank),
+            "layer": opened_layer.get(rank),
+            "class": opened_class.get(rank),
         }
     title = f"DeepTracker · {run.path.name}"
     variables = {
-        "style": STYLE + cards.STYLE.replace(":host", ".dt-list") + ".detail[hidden]{display:none}",
+        "style": STYLE + cards.STYLE.replace(":host", ".dt-list"),
         "head": head_html(run),
-        "events": cards.above(run, found) + "".join(_card(run, e) for e in found) + cards.below(labels(run)),
+        "events": cards.above(run, found) + "".join(cards.card(run, e) for e in found) + cards.below(labels(run)),
         "script": SCRIPT % (_embedded(state), palettes.INK, palettes.SELECTED),
     }
     return str(file_html([band, views], INLINE, escape(title), template=PAGE, template_variables=variables))
@@ -134,13 +135,6 @@ def html(run: Any) -> str:
 def _embedded(state: Any) -> str:
     """JSON that cannot end the script it stands in."""
     return json.dumps(state).replace("<", "\\u003c")
-
-
-def _card(run: Any, event: dict[str, Any]) -> str:
-    return (
-        f'<button class="card" data-rank="{int(event["rank"])}" aria-expanded="false">{cards.summary(event)}'
-        f'<div class="detail" hidden>{cards.detail(run, event)}</div></button>'
-    )
 
 
 def _filters(run: Any, timeline: Timeline, found: list[Any]) -> tuple[list[Any], dict[int, int]]:
@@ -166,7 +160,7 @@ def _images(run: Any, timeline: Timeline, found: list[Any]) -> tuple[list[Any], 
         return [], {}
     probe = ClassImages(run, view, timeline)
     known = list(probe.classes.names)
-    wanted = {int(e["rank"]): str(e["classes"][0]) for e in found if e.get("classes")}
+    wanted = {int(e["rank"]): name for e in found if (name := class_of(run, view, e)) is not None}
     names = list(dict.fromkeys(name for name in wanted.values() if name in known))[:OPENED]
     views: list[Any] = []
     for name in names or known[:1]:
@@ -182,7 +176,7 @@ def _layers(run: Any, timeline: Timeline, detail: list[Any]) -> list[Any]:
         return [heading("Layers", pages.LAYERS), note(missing)]
     strips = Strips(run, timeline)
     return [
-        heading("Layers", f"{pages.LAYERS} Drag to zoom, double-click for the whole run.", [strips.scale]),
+        heading("Layers", pages.LAYERS, [strips.scale]),
         *strips.figures,
         heading("Filters of one layer", "Every filter is a row; click one to see its series."),
         *detail,

@@ -13,26 +13,31 @@ from deeptracker.view.thumbnails import gallery
 from deeptracker.view.timeline import FONT
 
 MOST_PICTURES = 24
-MOST_FILTERS = 16
+MOST_FILTERS = 24
+FIRST = 4
+"""Pieces of evidence that are seen at once."""
 
 STYLE = f"""
 :host {{ display: block; font-family: {FONT}; color: {palettes.INK}; font-size: 12.5px; line-height: 1.42; }}
 h2 {{ font-size: 14px; margin: 6px 2px 2px; }}
 p.lead {{ margin: 0 2px 8px; color: {palettes.MUTED}; }}
-button.card {{ all: unset; box-sizing: border-box; display: block; width: 100%; cursor: pointer; background: #fff;
-  border: 1px solid {palettes.FAINT}; border-left: 4px solid {palettes.FAINT}; border-radius: 7px; padding: 8px 11px;
-  margin: 0 0 7px; }}
-button.card:hover {{ border-color: {palettes.MUTED}; }}
-button.card:focus-visible {{ outline: 2px solid {palettes.LOSS}; }}
-button.card.open {{ border-left-color: {palettes.SELECTED}; box-shadow: 0 1px 6px rgba(20, 30, 50, .13); }}
+.card {{ background: #fff; border: 1px solid {palettes.FAINT}; border-left: 4px solid {palettes.FAINT};
+  border-radius: 7px; margin: 0 0 7px; }}
+.card:hover {{ border-color: {palettes.MUTED}; }}
+.card.open {{ border-left-color: {palettes.SELECTED}; box-shadow: 0 1px 6px rgba(20, 30, 50, .13); }}
+.card > button {{ all: unset; box-sizing: border-box; display: block; width: 100%; cursor: pointer;
+  padding: 8px 11px; }}
+.card > button:focus-visible {{ outline: 2px solid {palettes.LOSS}; }}
+.card > div {{ padding: 0 11px 9px; }}
 .title {{ display: flex; gap: 8px; align-items: center; font-weight: 600; font-size: 13.5px; }}
 .rank {{ background: {palettes.INK}; color: #fff; border-radius: 10px; min-width: 20px; height: 20px;
-  line-height: 20px;
-  text-align: center; font-size: 11px; flex: none; }}
+  line-height: 20px; text-align: center; font-size: 11px; flex: none; }}
 .open .rank {{ background: {palettes.SELECTED}; }}
 .rate {{ color: {palettes.MUTED}; }}
-ul {{ margin: 7px 0 4px; padding: 0 0 0 16px; }}
-li {{ margin-bottom: 5px; }}
+ul {{ margin: 0 0 4px; padding: 0 0 0 16px; }}
+li {{ margin-bottom: 4px; }}
+details {{ margin-top: 9px; }}
+summary {{ cursor: pointer; color: {palettes.LOSS}; margin-bottom: 4px; }}
 code {{ display: block; font-size: 11px; color: {palettes.LOSS}; overflow-wrap: anywhere; user-select: text; }}
 h3 {{ font-size: 12px; margin: 9px 0 4px; }}
 .label {{ display: flex; gap: 8px; padding: 3px 4px; color: {palettes.MUTED}; }}
@@ -60,11 +65,7 @@ def below(known: list[Event]) -> str:
     """What stands under the cards: labels, which were known beforehand and count as no alarm."""
     if not known:
         return ""
-    lines = "".join(
-        f"<div class='label'><span>⚑ {words.when(e)}</span>"
-        f"<b>{escape(words.cause(e['cause']))}{_first_text(e)}</b></div>"
-        for e in known
-    )
+    lines = "".join(f"<div class='label'><span>⚑ {words.when(e)}</span><b>{_label(e)}</b></div>" for e in known)
     return f"<h2>Known beforehand</h2><p class='lead'>Planned changes, not counted as unusual.</p>{lines}"
 
 
@@ -77,19 +78,33 @@ def summary(event: Event) -> str:
     )
 
 
-def detail(run: Any, event: Event) -> str:
-    """Evidence in words with the expression that gives each number, filters, and pictures of images that flipped."""
-    lines = "".join(
-        f"<li>{escape(str(line.get('text', '')))}"
-        + (f"<code>{escape(str(line['expression']))}</code>" if line.get("expression") else "")
-        + "</li>"
-        for line in event.get("evidence", ())
+def card(run: Any, event: Event, *, hidden: bool = True) -> str:
+    """One card: a button that opens it, and its detail."""
+    return (
+        f'<div class="card" data-rank="{int(event["rank"])}"><button aria-expanded="false">{summary(event)}</button>'
+        f"<div{' hidden' if hidden else ''}>{detail(run, event)}</div></div>"
     )
-    parts = [f"<ul>{lines}</ul>" if lines else ""]
+
+
+def detail(run: Any, event: Event) -> str:
+    """The strongest evidence in words, pictures of images that flipped, filters, and how to get every number."""
+    evidence = list(event.get("evidence") or ())
+    parts = [f"<ul>{''.join(_line(line) for line in evidence[:FIRST])}</ul>" if evidence else ""]
+    parts.append(pictures(run, event))
     if event.get("filters"):
         parts.append(f"<h3>Filters</h3>{_filters(event)}")
-    parts.append(pictures(run, event))
+    if evidence:
+        title = "all evidence" if len(evidence) > FIRST else "the evidence"
+        lines = "".join(_line(line, expression=True) for line in evidence)
+        parts.append(f"<details><summary>{title}, and how to get the numbers</summary><ul>{lines}</ul></details>")
     return "".join(parts)
+
+
+def _line(line: dict[str, Any], expression: bool = False) -> str:
+    """One piece of evidence; where it speaks against the cause, it says so."""
+    against = "" if line.get("for", True) else "<b>against it:</b> "
+    code = f"<code>{escape(str(line['expression']))}</code>" if expression and line.get("expression") else ""
+    return f"<li>{against}{escape(str(line.get('text', '')))}{code}</li>"
 
 
 def pictures(run: Any, event: Event, most: int = MOST_PICTURES, size: int = 40) -> str:
@@ -113,6 +128,8 @@ def _filters(event: Event) -> str:
     return f"<div class='rate'>{'<br>'.join(lines)}{rest}</div>"
 
 
-def _first_text(event: Event) -> str:
+def _label(event: Event) -> str:
+    """A label in words: what its evidence says, else its cause."""
     lines = event.get("evidence") or ()
-    return f": {escape(str(lines[0]['text']))}" if lines and lines[0].get("text") else ""
+    text = str(lines[0].get("text") or "") if lines else ""
+    return escape(text or words.cause(event["cause"]))

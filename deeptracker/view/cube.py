@@ -167,7 +167,7 @@ class Cube:
         ratio = np.asarray(self.side_table["ratio"].transpose("layer", "class").values)[:, self.kept]
         union = np.asarray(self.side_table["union"].transpose("layer", "class").values)[:, self.kept]
         expected = np.asarray(self.side_table["expected"].transpose("layer", "class").values)[:, self.kept]
-        layer, c = np.nonzero((union > 0) | (expected >= 1))
+        layer, c = np.nonzero(union > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             size = np.clip(np.nan_to_num(np.log2(ratio), nan=0.0), RATIO.low, RATIO.high)
         bottom = len(self.layers) - 1 - layer

@@ -10,9 +10,9 @@ from bokeh.models import (
     ColumnDataSource,
     CustomJS,
     CustomJSHover,
+    CustomJSTickFormatter,
     HoverTool,
     LinearColorMapper,
-    NumeralTickFormatter,
     Range1d,
 )
 from numpy.typing import NDArray
@@ -106,7 +106,7 @@ class LayerFilters:
         kind = "log" if self.series.scale.logarithmic else "linear"
         plot = self.timeline.figure(LINES, axis=True, y_axis_type=kind)
         plot.yaxis.axis_label = self.series.label
-        plot.yaxis.formatter = NumeralTickFormatter(format="0.[0000]")
+        plot.yaxis.formatter = CustomJSTickFormatter(code=_TICK)
         plot.yaxis.ticker.desired_num_ticks = 4
         plot.line("x", "median", source=self.lines, line_color=palettes.LABEL, line_width=1, line_dash=[4, 3])
         plot.line("x", "filter", source=self.lines, line_color=palettes.SELECTED, line_width=1.2)
@@ -184,6 +184,10 @@ class LayerFilters:
         )
 
 
+_TICK = """
+const size = Math.abs(tick)
+return tick == 0 || (size >= 1e-3 && size < 1e5) ? +tick.toPrecision(3) : tick.toExponential(0)
+"""
 _CHANNEL = "const c = table.data.channel[Math.floor(special_vars.y)]; return c === undefined ? '' : String(c)"
 _PICK = """
 const row = Math.floor(cb_obj.y), channel = table.data.channel[row]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deeptracker.view.answers import class_names
 from deeptracker.view.events import Event
 from deeptracker.view.thumbnails import thumbnails
 
@@ -68,3 +69,19 @@ def flipped(run: Any, view: str, event: Event, most: int) -> list[Flip]:
         image = answers["image"].values[row]
         flips.append(Flip(image, int(targets[row]), int(series[0]), int(after), uri))
     return flips
+
+
+def class_of(run: Any, view: str, event: Event) -> str | None:
+    """The class to open with an event: the one it names, else that of most of its images; None without either."""
+    if event.get("classes"):
+        return str(event["classes"][0])
+    images = f"images/{view.split('/')[0]}"
+    if not event.get("images") or not run.has(images):
+        return None
+    table = run.dataset(images)
+    wanted = {str(image) for image in event["images"]}
+    mine = np.array([str(image) in wanted for image in table["image"].values.tolist()])
+    targets = np.asarray(table["target"].values)[mine]
+    targets = targets[targets >= 0]
+    names = class_names(run, view, int(targets.max()) + 1) if len(targets) else ()
+    return names[int(np.bincount(targets).argmax())] if names else None

@@ -42,5 +42,6 @@ def head_html(run: Any) -> str:
         f'<div style="font-family:{FONT};display:flex;gap:4px 18px;flex-wrap:wrap;align-items:baseline;color:#fff">'
         f'<span style="font-weight:700;font-size:15px">DeepTracker</span>'
         f'<span style="font-size:14px" title="{escape(str(run.path))}">{escape(run.path.name)}</span>'
-        f'<span style="font-size:12px;color:#b9c2ce">{text}</span></div>'
+        f'<span style="font-size:12px;color:#b9c2ce;flex:1 1 auto">{text}</span>'
+        '<span style="font-size:12px;color:#b9c2ce">drag: zoom in &nbsp;·&nbsp; double-click: whole run</span></div>'
     )

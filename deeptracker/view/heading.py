@@ -30,7 +30,8 @@ def html(title: str, text: str, scales: Sequence[Scale] = (), signs: Sequence[st
     return (
         f'<div style="font-family:{FONT};color:{palettes.INK};display:flex;flex-wrap:wrap;gap:4px 28px;'
         'align-items:flex-end;justify-content:space-between;width:100%">'
-        f'<div style="flex:1 1 auto;min-width:240px"><div style="font-size:15px;font-weight:600">{escape(title)}</div>'
+        f'<div style="flex:1 1 auto;min-width:240px">'
+        f'<div style="font-size:15px;font-weight:600">{escape(title)}</div>'
         f'<div style="font-size:12px;color:{palettes.MUTED};line-height:1.35">{text}</div></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:4px 22px;align-items:flex-end;font-size:11px;'
         f'color:{palettes.MUTED};padding-right:4px">{legends}</div></div>'

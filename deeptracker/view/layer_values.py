@@ -15,7 +15,7 @@ from deeptracker.view.level import Columns, columns, read
 from deeptracker.view.places import Place
 from deeptracker.view.scale import Scale, change_scale, value_scale
 
-PIXELS = 1000
+PIXELS = 1200
 SHOWN = ("change", "value")
 AGGREGATES = ("max", "mean")
 

@@ -149,14 +149,15 @@ def _plain(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def columns(iteration: NDArray[np.int64], start: float, stop: float, pixels: int) -> Columns:
-    """Uniform columns over unevenly spaced rows: one a row where rows are even and fit, else one a pixel."""
+    """Uniform columns over unevenly spaced rows: whole rows each where rows are even, else one a pixel."""
     if len(iteration) == 0:
         return Columns(float(start), 1.0, np.zeros(0, np.intp), np.zeros(0, np.intp))
     steps = np.diff(iteration)
     step = int(np.median(steps)) if len(steps) else 1
-    if len(iteration) <= pixels and (len(steps) == 0 or np.all(steps == step)):
-        here = np.arange(len(iteration))
-        return Columns(float(iteration[0]), float(step), here, here + 1)
+    if len(steps) == 0 or np.all(steps == step):
+        share = -(-len(iteration) // pixels)
+        first = np.arange(0, len(iteration), share)
+        return Columns(float(iteration[0]), float(step * share), first, np.minimum(first + share, len(iteration)))
     left = float(max(start, iteration[0]))
     right = float(min(stop, iteration[-1])) + max(1, step)
     width = (right - left) / pixels

@@ -59,11 +59,13 @@ def draw(
     chosen = np.argsort(-weight, kind="stable")[:most]
     places = _places(run, base)
     heights = _heights(sets["layer"].values, chosen)
+    amounts = np.bincount(sets["layer"].values[chosen], minlength=len(layers))
     seen: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for index in chosen:
         layer, size = int(sets["layer"].values[index]), int(sets["size"].values[index])
         y = rows[layer] + heights[int(index)]
         mine = cells["miniset"].values == index
+        tall = min(0.4, 0.5 / int(amounts[layer]))
         xs = []
         for c, t in zip(cells["class_index"].values[mine], cells["iteration"].values[mine], strict=True):
             c, t = int(c), int(t)
@@ -72,18 +74,18 @@ def draw(
             left, right = columns[c]
             rank, total = places[c, t]
             x = left + (right - left) * (rank + 0.5) / total
-            wide = min((right - left) / total, 0.12 * (right - left)) * 0.8
+            wide = min((right - left) / total, 0.2 * (right - left)) * 0.8
             xs.append(x)
             box = drawing.rectangles
             for key, value in zip(
                 box,
-                (x, y, wide, 0.16, layers[layer], classes[c], t, size, ", ".join(map(str, members[int(index)][:12]))),
+                (x, y, wide, tall, layers[layer], classes[c], t, size, ", ".join(map(str, members[int(index)][:12]))),
                 strict=True,
             ):
                 box[key].append(value)
             seen.setdefault((c, t), []).append((x, y))
         if len(xs) > 1:
-            thick = 1 + min(4.0, 0.5 * size)
+            thick = 1 + min(3.0, 0.25 * size)
             for key, value in zip(drawing.horizontal, (min(xs), max(xs), y, thick, size), strict=True):
                 drawing.horizontal[key].append(value)
     for points in seen.values():

@@ -12,6 +12,7 @@ from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
 from deeptracker.view.events import anomalies
 from deeptracker.view.filters import LayerFilters
+from deeptracker.view.flips import class_of
 from deeptracker.view.heading import heading, note, sign
 from deeptracker.view.images import ClassImages
 from deeptracker.view.overview import overview as band
@@ -19,7 +20,7 @@ from deeptracker.view.pixels import PixelChart
 from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
-LAYERS = "Each strip is a layer, each row in it filters of that layer, those that changed most on top."
+LAYERS = "Each strip is a layer, its rows are filters, those that changed most on top."
 VALIDATION = "Each row is a class of the validation set; ink is the share of its images answered wrongly."
 CUBE = "Which layers were abnormal when which classes changed their answers: three faces that share their edges."
 
@@ -130,8 +131,10 @@ def suspect(run: Any) -> str | None:
 
 
 def suspect_class(run: Any) -> str | None:
-    """Class of the strongest event that names one."""
-    return next((str(e["classes"][0]) for e in anomalies(run) if e.get("classes")), None)
+    """Class of the strongest event that has one."""
+    view = first_set(run)
+    found = (class_of(run, view, event) for event in anomalies(run)) if view is not None else iter(())
+    return next((name for name in found if name is not None), None)
 
 
 def missing_layers(run: Any) -> str:

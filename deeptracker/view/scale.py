@@ -26,6 +26,7 @@ class Scale:
     title : what is shown, with its unit.
     ticks : (value, text) to write at the legend.
     logarithmic : ``low`` and ``high`` are positive and spaced by their ratio.
+    bend : < 1 gives the low end of a sequential scale more room.
     calm : > 1 keeps what is near the middle of a diverging scale near to white.
     """
 
@@ -36,6 +37,7 @@ class Scale:
     ticks: tuple[tuple[float, str], ...] = ()
     logarithmic: bool = False
     calm: float = 1.0
+    bend: float = 1.0
 
     def place(self, values: Any) -> NDArray[np.float64]:
         """Position on the scale, 0…1, NaN where the value is missing (or not positive on a logarithmic scale)."""
@@ -51,7 +53,7 @@ class Scale:
         with np.errstate(invalid="ignore"):
             place = np.clip((values - low) / span, 0.0, 1.0)
         if self.calm == 1.0:
-            return place
+            return np.asarray(place**self.bend)
         away = 2 * place - 1
         return 0.5 + 0.5 * np.sign(away) * np.abs(away) ** self.calm
 
@@ -74,7 +76,7 @@ class Scale:
         if self.logarithmic:
             low, span = float(np.log(self.low)), float(np.log(self.high) - np.log(self.low))
             return f"Math.exp({low!r} + {span!r}*(value-1)/254)"
-        place = "(value-1)/254"
+        place = f"((value-1)/254)**{1 / self.bend!r}"
         if self.calm != 1.0:
             away = "((value-128)/127)"
             place = f"(0.5 + 0.5*Math.sign{away}*Math.abs{away}**{1 / self.calm!r})"
@@ -115,15 +117,18 @@ def share_scale(values: Any, title: str) -> Scale:
     finite = finite[np.isfinite(finite)]
     top = float(np.quantile(finite, 0.99)) if finite.size else 1.0
     high = next(step for step in (0.1, 0.2, 0.5, 1.0) if step >= min(top, 1.0))
-    return Scale("error", 0.0, high, title, tuple((v, f"{v:.0%}") for v in (0.0, high / 2, high)))
+    ticks = tuple((v, f"{v:.0%}") for v in (0.0, high / 10, high / 2, high))
+    return Scale("error", 0.0, high, title, ticks, bend=0.6)
 
 
 def count_scale(values: Any, title: str) -> Scale:
-    """Whole numbers from 0 to the largest."""
+    """Whole numbers from 0 to the 98% point of those above 0, so that one large number does not pale the others."""
     values = np.asarray(values)
-    high = float(max(1, values.max(initial=0)))
+    above = values[values > 0]
+    high = float(max(1, round(np.quantile(above, 0.98)))) if above.size else 1.0
     ticks = (0.0, high) if high < 4 else (0.0, round(high / 2), high)
-    return Scale("count", 0.0, high, title, tuple((float(v), f"{v:g}") for v in ticks))
+    texts = (f"{v:g}" if v < high or values.max(initial=0) <= high else f"≥ {v:g}" for v in ticks)
+    return Scale("count", 0.0, high, title, tuple(zip(map(float, ticks), texts, strict=True)), bend=0.7)
 
 
 RATIO = Scale(
