@@ -210,4 +210,14 @@ def _read_group(places: tuple[Path, ...], label: str, history: object, leave_out
     return xr.Dataset(data, coordinates, attributes)
 
 
-__all__ = ["fill_of", "plain", "read_group", "storable", "variable_attributes", "write_group"]
+def same_coordinates(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dataset) -> bool:
+    """Whether a table has all of these coordinates, value for value."""
+    return all(
+        dim in earlier.coords
+        and earlier[dim].shape == values.shape
+        and bool((np.asarray(earlier[dim].values).astype(str) == values.astype(str)).all())
+        for dim, values in wanted.items()
+    )
+
+
+__all__ = ["fill_of", "plain", "read_group", "same_coordinates", "storable", "variable_attributes", "write_group"]

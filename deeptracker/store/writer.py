@@ -21,7 +21,7 @@ from deeptracker.store.disk import Disk
 from deeptracker.store.durable import WriterLock
 from deeptracker.store.layout import LOCK, LOG, MAKING, TAIL, run_folder
 from deeptracker.store.rows import Block, Rows
-from deeptracker.store.tables import plain
+from deeptracker.store.tables import plain, same_coordinates
 
 
 class LogWriter:
@@ -116,7 +116,7 @@ class LogWriter:
             raise InputError(f"group {group!r} does not grow by rows: write its coordinates with put()")
         wanted = {dim: np.asarray(getattr(values, "values", values)) for dim, values in coordinates.items()}
         earlier = self.get(group)
-        if earlier is None or not _same(wanted, earlier):
+        if earlier is None or not same_coordinates(wanted, earlier):
             if self.last(group) is not None:
                 raise InputError(
                     f"{self.path}: {group} was recorded along other {', '.join(wanted)}: record to another path"
@@ -287,15 +287,6 @@ class LogWriter:
 def _foreign(folder: Path) -> bool:
     ours = {LOG, LOCK, TAIL, MAKING}
     return any(child.name not in ours and not child.name.startswith(".") for child in folder.iterdir())
-
-
-def _same(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dataset) -> bool:
-    return all(
-        dim in earlier.coords
-        and earlier[dim].shape == values.shape
-        and bool((np.asarray(earlier[dim].values).astype(str) == values.astype(str)).all())
-        for dim, values in wanted.items()
-    )
 
 
 __all__ = ["LogWriter"]

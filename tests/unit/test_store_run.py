@@ -1,58 +1,18 @@
-"""Claims of reading: labels, laziness, damage, stages, catalogue."""
+"""Claims of reading: labels, laziness, plain Zarr, wrong paths, catalogue."""
 
 import json
 import pickle
 import shutil
 
-import dask.array
 import numpy as np
 import pytest
 import xarray as xr
+from two_layers import filters, record
 
-from deeptracker import conform
-from deeptracker.errors import DamagedRunError, InputError, MissingGroupError, NewerRunError, NotARunError
+from deeptracker.errors import DamagedRunError, MissingGroupError, NewerRunError, NotARunError
 from deeptracker.schema import group_of
-from deeptracker.store import LogWriter, list_runs, open_run, tail, verify
+from deeptracker.store import LogWriter, list_runs, open_run
 from deeptracker.store.arrays import RowFiles, row_files
-
-NAMES = ("conv", "fc")
-CHANNELS = (5, 3)
-
-
-def architecture() -> xr.Dataset:
-    texts = {name: ["x", "y"] for name in ("type", "kernel", "stride", "normalisation", "activation")}
-    numbers = dict.fromkeys(("parameters", "first_filter", "filters", "lr_group"), np.zeros(2, int))
-    arrays = {
-        **texts,
-        **numbers,
-        "block": ["b0", "b1"],
-        "stage": ["s", "s"],
-        "init_norm2": np.ones(2),
-        "filter_layer": np.repeat([0, 1], CHANNELS),
-        "filter_channel": np.concatenate([np.arange(n) for n in CHANNELS]),
-        "edges": np.array([[0, 1]]),
-    }
-    return conform.build("architecture", arrays, {"layer": list(NAMES)})
-
-
-def filters(iteration: int) -> dict[str, np.ndarray]:
-    declared = group_of("filters/dense").variables
-    values = np.arange(8) + 10 * iteration
-    return {v.name: np.asarray(values if len(v.dims) > 1 else 1, v.dtype) for v in declared}
-
-
-def record(path, rows=300, close=True):
-    writer = LogWriter(path, background=False)
-    writer.put("architecture", architecture())
-    writer.describe({"model": "TwoLayers"})
-    writer.coordinates("scalars", {"param_group": np.arange(2)})
-    for i in range(rows):
-        writer.append("filters/dense", i, filters(i))
-        writer.append("scalars", i, {"loss": float(i), "learning_rate": np.array([0.1, i])})
-    writer.flush()
-    if close:
-        writer.close()
-    return writer
 
 
 @pytest.fixture(scope="module")
@@ -187,128 +147,6 @@ def test_open_run__of_a_torn_marker_is_one_line(copy):
     (copy / "commit.json").write_bytes((copy / "commit.json").read_bytes()[:50])
     with pytest.raises(DamagedRunError, match="cannot be understood"):
         open_run(copy)
-
-
-def flip(path, at=None):
-    raw = bytearray(path.read_bytes())
-    raw[len(raw) // 3 if at is None else at] ^= 8
-    path.write_bytes(raw)
-
-
-@pytest.mark.parametrize("take", [slice(None), slice(10, 20), slice(0, 300, 7), 5])
-def test_flipped_bit__never_reads_as_a_number(copy, take):
-    data = open_run(copy).dataset("filters/dense")
-    flip(copy / "log.zarr/filters/dense/w_rms/c/0/0", at=120)
-    with pytest.raises(DamagedRunError, match="filters/dense/w_rms"):
-        data["w_rms"][take].load()
-    data["w_std"].load()
-
-
-def test_missing_file__never_reads_as_fill_values(copy):
-    data = open_run(copy).dataset("filters/dense")
-    (copy / "log.zarr/filters/dense/w_rms/c/0/0").unlink()
-    with pytest.raises(DamagedRunError, match="filters/dense/w_rms"):
-        data["w_rms"].load()
-
-
-def test_flipped_bit_of_the_tail__never_reads_as_a_number(tmp_path):
-    record(tmp_path / "run", rows=20, close=False)
-    (file,) = (tmp_path / "run/tail").iterdir()
-    flip(file, at=-2000)
-    tail.forget()
-    run = open_run(tmp_path / "run")
-    with pytest.raises(DamagedRunError, match="is damaged"):
-        run.tree.load()
-
-
-def test_verify__names_group_variable_and_rows(copy):
-    assert verify(copy) == []
-    flip(copy / "log.zarr/filters/dense/w_rms/c/0/0", at=120)
-    flip(copy / "log.zarr/architecture/parameters/c/0")
-    found = verify(copy)
-    assert [(f.group, f.variable) for f in found] == [("filters/dense", "w_rms"), ("architecture", "parameters")]
-    assert found[0].rows == (0, 300)
-    assert "filters/dense/w_rms, rows 0 to 299" in str(found[0])
-
-
-def events(*documents):
-    ranks = np.array([d["rank"] for d in documents])
-    texts = [json.dumps(d) for d in documents]
-    return conform.build("anomalies/events", {"document": texts, "rank": ranks, "iteration": ranks})
-
-
-def test_verify_repair__drops_derived_stages_and_leaves_what_was_recorded(copy):
-    with open_run(copy).write_stage("anomalies", {}) as writer:
-        writer.put("anomalies/events", events({"rank": 1, "kind": "anomaly"}))
-    flip(copy / "log.zarr/anomalies/1/events/rank/c/0")
-    flip(copy / "log.zarr/filters/dense/w_rms/c/0/0", at=120)
-    (copy / "tail").mkdir(exist_ok=True)
-    (copy / "tail/000000099.tail").write_bytes(b"torn")
-    assert [f.repaired for f in verify(copy, repair=True)] == [False, True]
-    assert not open_run(copy).has("anomalies/events")
-    assert not list((copy / "tail").iterdir())
-    assert len(verify(copy)) == 1
-
-
-def test_stage__replaces_the_old_result_on_success_only(copy):
-    run = open_run(copy)
-    with run.write_stage("anomalies", {"parameters": {"k": 3}}) as writer:
-        writer.put("anomalies/events", events({"rank": 1, "kind": "anomaly"}))
-    first = run.refresh()
-
-    def fail():
-        with run.write_stage("anomalies", {}) as writer:
-            writer.put("anomalies/events", events({"rank": 7, "kind": "anomaly"}))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert run.refresh().events()["rank"].tolist() == [1]
-    assert first.stages["anomalies"]["parameters"] == {"k": 3}
-    assert first.stages["anomalies"]["generation"] == run.generation
-    with run.write_stage("anomalies", {}) as writer:
-        writer.put("anomalies/events", events({"rank": 2, "kind": "anomaly"}))
-    assert run.refresh().events()["rank"].tolist() == [2]
-    assert [child.name for child in (copy / "log.zarr/anomalies").iterdir() if child.is_dir()] == ["2"]
-
-
-def test_events__come_ranked_with_labels_last(copy):
-    with open_run(copy).write_stage("anomalies", {}) as writer:
-        documents = ({"rank": None, "kind": "label"}, {"rank": 2, "kind": "anomaly"}, {"rank": 1, "kind": "anomaly"})
-        ranks = {"rank": np.array([-1, 2, 1]), "iteration": np.arange(3)}
-        texts = [json.dumps(d) for d in documents]
-        writer.put("anomalies/events", conform.build("anomalies/events", {"document": texts, **ranks}))
-    assert [d["rank"] for d in open_run(copy).event_documents()] == [1, 2, None]
-
-
-def test_stage__computes_dask_arrays_into_whole_files(copy, monkeypatch):
-    store, chunks = dask.array.store, []
-
-    def noted(sources, targets, **options):
-        chunks.extend(source.chunks for source in sources)
-        return store(sources, targets, **options)
-
-    monkeypatch.setattr(dask.array, "store", noted)
-    run = open_run(copy)
-    declared = group_of("anomalies/filters").variables
-    source = run.filters["w_rms"].reset_index("filter", drop=True).chunk({"iteration": 7})
-    layers = source.data.astype("float32")
-    with run.write_stage("anomalies", {}) as writer:
-        scores = {v.name: layers if v.dtype == "float32" else layers.astype(v.dtype) for v in declared}
-        writer.put("anomalies/filters", conform.build("anomalies/filters", scores, {"iteration": np.arange(300)}))
-    # 300 rows make less than one shard: two tasks in one file would overwrite each other.
-    assert set(chunks) == {((300,), (8,))}
-    stored = run.refresh().dataset("anomalies/filters")
-    np.testing.assert_array_equal(stored["filter_score"], source)
-    assert stored["filter_score"].sel(layer="fc").shape == (300, 3)
-
-
-def test_stage__refuses_groups_of_another_stage(copy):
-    with (
-        pytest.raises(InputError, match="not a group of the stage"),
-        open_run(copy).write_stage("index", {}) as writer,
-    ):
-        writer.put("anomalies/events", events({"rank": 1}))
 
 
 def test_list_runs__has_one_row_a_run(tmp_path):
