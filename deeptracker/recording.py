@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from deeptracker.errors import DeepTrackerError, InputError, MissingExtraError
+from deeptracker.errors import InputError, MissingExtraError
 from deeptracker.sink import Sink
 from deeptracker.store import LogWriter
 
@@ -194,14 +194,17 @@ class Recorder:
         """Evaluate the model on a loader of (images, targets) and record the answers.
 
         Refuses a shuffling loader. Every random state and every training flag is as before afterwards. The first
-        call evaluates twice and stores the share of answers that differ as ``evaluation_noise``.
+        call evaluates twice and stores the share of answers that differ as ``evaluation_noise``. The evaluation
+        itself does not count as the recorder's cost.
         """
 
         def record() -> None:
             self._begin(step)
             self._answers.evaluate(self._sink, f"{name}/{weights}", step, self._model, loader)
 
+        before = self._answers.evaluation_seconds
         self._guard(record)
+        self.seconds -= self._answers.evaluation_seconds - before
 
     def flush(self) -> None:
         """Return when everything recorded so far is committed to disk."""
@@ -218,25 +221,21 @@ class Recorder:
             if not self._begun and self._snapshots.pending:
                 self._begin(0)
             self._answers.put(self._sink)
-            total = time.perf_counter() - self._started
-            self._sink.describe({"recorder": {"seconds": self.seconds, "of_seconds": total, "faults": self.faults}})
+            cost = {"seconds": self.seconds, "of_seconds": began - self._started, "faults": self.faults}
+            self._sink.describe({"recorder": cost})
             self._sink.close()
-        except DeepTrackerError as error:
+        except Exception as error:
             self._fault(error)
         self.seconds += time.perf_counter() - began
         total = time.perf_counter() - self._started
-        self._say(
-            f"{self.path}: recorded {self._snapshots.records} snapshots in {self.seconds:.1f} s "
-            f"({100 * self.seconds / max(total, 1e-9):.1f}% of {total:.1f} s)"
-            + (f"; {self.faults} faults" if self.faults else "")
-        )
+        share = f"{100 * self.seconds / max(total, 1e-9):.1f}% of {total:.1f} s"
+        faults = f"; {self.faults} faults" if self.faults else ""
+        self._say(f"{self.path}: {self._snapshots.records} snapshots in {self.seconds:.1f} s ({share}){faults}")
 
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
     # How it stays out of the way
@@ -254,6 +253,7 @@ class Recorder:
                 old, self.path = self.path, _next_free(self.path)
                 self._say(f"{old} already holds a run from its start on; this one goes to {self.path}")
                 self._sink = LogWriter(self.path, resume=False, flush_secs=self._flush_secs)
+                self._snapshots.forget()
             else:
                 self._say(f"{self.path}: resumed at {step}; what was recorded from there to {last} is dropped")
                 self._sink.cut(step)

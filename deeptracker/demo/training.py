@@ -13,12 +13,12 @@ from deeptracker.recording import Recorder
 from deeptracker.testing.faults import PlantedFault, Truth
 from deeptracker.testing.resnet import SmallResNet
 
-ITERATIONS = 1080
+ITERATIONS = 960
 BATCH = 64
-VALIDATE_EVERY = 8
+VALIDATE_EVERY = 10
 LEARNING_RATE = 0.02
-DROP_AT, DROP_TO = 320, 0.2  # an ordinary drop of the learning rate: a label, not an anomaly
-FAULT_WINDOW = (460, 900)
+DROP_AT, DROP_TO = 300, 0.2  # an ordinary drop of the learning rate: a label, not an anomaly
+FAULT_WINDOW = (450, 800)
 CLASSES = [str(digit) for digit in range(10)]
 WIDTHS = (12, 24, 48)
 SITES = [
@@ -57,7 +57,7 @@ def train(
     )
     error = float("nan")
     with Recorder(
-        path, model, optimizer=optimizer, every=1, full_every=40, probe=validation.x[:96], probe_every=8
+        path, model, optimizer=optimizer, every=1, full_every=60, probe=validation.x[:96], probe_every=20
     ) as recorder:
         recorder.images(target=validation.y.numpy(), classes=CLASSES, thumbnails=validation.x[:, 0].numpy())
         for step in range(iterations):

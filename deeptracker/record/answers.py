@@ -6,6 +6,7 @@ the first pass (or by ``images``); later passes may name any of these images, th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ class Answers:
         self._sets: dict[str, ValidationSet] = {}
         self._opened: set[str] = set()
         self._noise_known: set[str] = set()
+        self.evaluation_seconds = 0.0  # the user's own work, which any training without us does too
 
     def images(
         self,
@@ -142,7 +144,9 @@ class Answers:
 
     def evaluate(self, sink: Sink, view: str, step: int, model: nn.Module, loader: Iterable[Any]) -> None:
         """Evaluate a model and record its answers; the first time, also how far an evaluation repeats itself."""
+        began = time.perf_counter()
         answers = evaluate(model, loader)
+        self.evaluation_seconds += time.perf_counter() - began
         if view not in self._noise_known:
             self._noise_known.add(view)
             again = evaluate(model, loader)["predicted"]

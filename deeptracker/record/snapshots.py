@@ -60,6 +60,7 @@ class Snapshots:
         self._initial = {
             layer.name: layer.rows(layer.parameter).copy() for layer in self._description.layers
         }  # by name: the order of execution is not known before the first pass
+        self._own_initial = self._initial
         self._measurer: Measurer | None = None
         self._rates: list[float] | None = None
         self._gradients: list[Any] | None = None
@@ -101,10 +102,18 @@ class Snapshots:
         mine = {layer.name: layer.filters for layer in self._description.layers}
         if shapes != mine:
             raise InputError("the run was recorded from another model (layers differ); choose another path")
+        self._own_initial = dict(self._initial)
         for number, name in enumerate(architecture["layer"].values.tolist()):
             stored = sink.get(f"initial/{number}")
             if stored is not None:
                 self._initial[name] = np.ascontiguousarray(stored["weight"].values)
+
+    def forget(self) -> None:
+        """The run is another one after all: the weights at construction are those of this model."""
+        if self._measurer is not None:
+            names = [layer.name for layer in self._description.layers]
+            self._measurer.initial = [self._own_initial[name] for name in names]
+        self._initial = self._own_initial
 
     def begin(self, sink: Sink) -> None:
         """Write the attributes of the run; the architecture follows once the first pass has told its order."""

@@ -63,7 +63,7 @@ def stable_rank(weights: Float32, *, iterations: int = 30) -> float:
     vector = np.random.default_rng(0).standard_normal(matrix.shape[1])
     largest = 0.0
     for _ in range(iterations):
-        product = matrix.T @ (matrix @ vector)
+        product: npt.NDArray[np.float64] = matrix.T @ (matrix @ vector)
         largest = float(np.linalg.norm(product))
         if largest == 0:
             return float("nan")

@@ -173,12 +173,17 @@ def test_resume__continues_and_cuts_back_to_the_first_new_step(tmp_path) -> None
 
 
 def test_restart__from_the_beginning_goes_to_a_new_path(tmp_path, capsys) -> None:
-    for _ in range(2):
+    for scale in (1.0, 2.0):
         model = small_net()
+        with torch.no_grad():
+            model[0].weight.mul_(scale)
         with dt.Recorder(tmp_path / "run", model, every=1, strict=True) as recorder:
             train(model, 3, recorder)
     assert recorder.path == tmp_path / "run-2"
-    assert dt.open_run(tmp_path / "run-2").filters.sizes["iteration"] == 3
+    first, second = (dt.open_run(tmp_path / name) for name in ("run", "run-2"))
+    assert second.filters.sizes["iteration"] == 3
+    ratio = second.dataset("initial/0").weight.values / first.dataset("initial/0").weight.values
+    np.testing.assert_allclose(ratio, 2, rtol=1e-6)
     assert "run-2" in capsys.readouterr().err
 
 
