@@ -16,7 +16,7 @@ from deeptracker.view.events import anomalies, around
 from deeptracker.view.filters import LayerFilters
 from deeptracker.view.flips import class_of
 from deeptracker.view.frame import head_html
-from deeptracker.view.heading import heading, note
+from deeptracker.view.heading import FULL, heading, note
 from deeptracker.view.images import ClassImages
 from deeptracker.view.layer_values import PIXELS, SHOWN
 from deeptracker.view.level import positions
@@ -26,6 +26,7 @@ from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 DELAY = 120
+CONTROL: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
 PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
 
 
@@ -51,41 +52,33 @@ class Explorer:
         self.images: ClassImages | None = None
         self.cube: Cube | None = None
         self._waiting = False
-        self.views = pn.Column(
-            *self._layers(), *self._validation(), *self._cube(), sizing_mode="stretch_width", margin=0
-        )
+        layers, filters = self._layers()
+        classes, images = self._validation()
+        parts = [*layers, *classes, *filters, *images, *self._cube()]
+        self.views = pn.Column(*parts, sizing_mode="stretch_width", margin=0)
         self._link()
 
-    def _layers(self) -> list[Any]:
+    def _layers(self) -> tuple[list[Any], list[Any]]:
+        """All layers, and the filters of one."""
         missing = pages.missing_layers(self.run)
         if missing:
-            return [self._pane(heading("Layers", pages.LAYERS)), self._pane(note(missing))]
+            return [self._pane(heading("Layers", pages.LAYERS)), self._pane(note(missing))], []
         self.strips = Strips(self.run, self.timeline)
         self.filters = LayerFilters(self.run, self.timeline, layer=pages.suspect(self.run), height=150)
         self.heading = heading("Layers", "")
         statistics = [n for n, v in self.run.dataset("filters/dense").items() if "filter" in v.dims]
         ordered = [n for n in PREFERRED if n in statistics] + [n for n in statistics if n not in PREFERRED]
-        self.statistic = pn.widgets.Select(
-            name="", options={f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in ordered},
-            value=ordered[0], width=330, margin=(12, 0, 4, 10),
-            align="end",
-        )  # fmt: skip
+        titles = {f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in ordered}
+        self.statistic = _select(titles, ordered[0], 330)
         self.show = pn.widgets.RadioButtonGroup(
-            options={"what changed": "change", "values": "value"}, value=SHOWN[0], margin=(12, 0, 4, 10), align="end"
+            options={"what changed": "change", "values": "value"}, value=SHOWN[0], **CONTROL
         )
-        self.layer = pn.widgets.Select(
-            name="",
-            options=list(self.filters.places),
-            value=self.filters.layer,
-            width=260,
-            margin=(12, 0, 4, 10),
-            align="end",
-        )
+        self.layer = _select(list(self.filters.places), self.filters.layer, 260)
         self._describe()
-        return [
-            pn.Row(self._pane(self.heading), self.statistic, self.show, sizing_mode="stretch_width", margin=0),
-            *(self._pane(plot) for plot in self.strips.figures),
-            self._titled("Filters of one layer", "Every filter is a row; click one to see its series.", self.layer),
+        top = pn.Row(self._pane(self.heading), self.statistic, self.show, sizing_mode="stretch_width", margin=0)
+        text = "Every filter is a row; click one to see its series."
+        return [top, *(self._pane(plot) for plot in self.strips.figures)], [
+            self._titled("Filters of one layer", text, self.layer),
             self._pane(self.filters.layout),
         ]
 
@@ -94,32 +87,25 @@ class Explorer:
         text = f"{pages.LAYERS} Click a strip to open its filters."
         self.heading.text = heading("Layers", text, [self.strips.scale]).text
 
-    def _validation(self) -> list[Any]:
+    def _validation(self) -> tuple[list[Any], list[Any]]:
+        """All classes, and the images: those of one class, and all."""
         missing = pages.missing_validation(self.run)
         if missing or self.view is None:
-            return [self._pane(heading("Validation", pages.VALIDATION)), self._pane(note(missing))]
+            return [self._pane(heading("Classes", pages.VALIDATION)), self._pane(note(missing))], []
         self.rows = ClassRows(self.run, self.view, self.timeline)
         self.pixels = PixelChart(self.run, self.view, self.timeline)
         names = list(self.rows.classes.names)
         wanted = pages.suspect_class(self.run)
         index = names.index(wanted) if wanted in names else 0
         self.images = ClassImages(self.run, self.view, self.timeline, index=index)
-        self.label = pn.widgets.Select(
-            name="", options={words.class_name(n): i for i, n in enumerate(names)}, value=index, width=200,
-            margin=(12, 0, 4, 10),
-            align="end",
-        )  # fmt: skip
-        text = f"{pages.VALIDATION} Click a class to open its images."
-        return [
-            self._pane(heading("Validation", text, [self.rows.scale], pages.class_signs())),
-            self._pane(self.rows.plot),
-            self._titled(
-                "Images of one class", "Every image is a row; hover shows the picture and the answer.", self.label
-            ),
+        self.label = _select({words.class_name(n): i for i, n in enumerate(names)}, index, 200)
+        top = heading("Classes", f"{pages.VALIDATION} Click one.", [self.rows.scale], pages.class_signs())
+        text = "Every image is a row; hover shows the picture and the answer."
+        every = heading("All images", "The whole validation set, grouped by class.", [self.pixels.scale])
+        return [self._pane(top), self._pane(self.rows.plot)], [
+            self._titled("Images of one class", text, self.label),
             self._pane(self.images.plot),
-            self._pane(
-                heading("All images", "Every image of the validation set, grouped by class.", [self.pixels.scale])
-            ),
+            self._pane(every),
             self._pane(self.pixels.plot),
         ]
 
@@ -233,4 +219,8 @@ class Explorer:
 
     def head(self) -> Div:
         """The run's name and its size, in one line."""
-        return Div(text=head_html(self.run), sizing_mode="stretch_width", margin=0)
+        return Div(text=head_html(self.run), sizing_mode="stretch_width", margin=0, stylesheets=[FULL])
+
+
+def _select(options: Any, value: Any, width: int) -> Any:
+    return pn.widgets.Select(name="", options=options, value=value, width=width, **CONTROL)

@@ -7,10 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bokeh.embed import file_html
+from bokeh.embed import components
 from bokeh.layouts import column
-from bokeh.resources import INLINE
-from jinja2 import Template
+from bokeh.resources import Resources
 
 from deeptracker.export.target import written
 from deeptracker.view import cards, pages, palettes
@@ -31,20 +30,18 @@ from deeptracker.view.timeline import Timeline
 OPENED = 4
 """Events whose layer and class are opened in the file; further ones move the time axis only."""
 
-PAGE = Template(
-    """{% from macros import embed %}<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-{{ bokeh_css }}{{ bokeh_js }}
-<style>{{ style }}</style></head>
-<body><div class="dt-page"><header class="dt-head">{{ head }}</header>
-<aside class="dt-list">{{ events }}</aside>
-<main class="dt-main"><div class="dt-band">{{ embed(roots.band) }}</div>
-<div class="dt-views">{{ embed(roots.views) }}</div></main></div>
-{{ plot_script }}
-<script>{{ script }}</script></body></html>"""
-)
+<script>{library}</script>
+<style>{style}</style></head>
+<body><div class="dt-page"><header class="dt-head">{head}</header>
+<aside class="dt-list">{events}</aside>
+<main class="dt-main"><div class="dt-band">{band}</div><div class="dt-views">{views}</div></main></div>
+{figures}
+<script>{script}</script></body></html>
+"""
 
 SCRIPT = """
 const EVENTS = %s, INK = '%s', SELECTED = '%s';
@@ -103,13 +100,15 @@ def html(run: Any) -> str:
     layer_views, opened_layer = _filters(run, timeline, found)
     class_views, opened_class = _images(run, timeline, found)
     views = column(
-        *_layers(run, timeline, layer_views),
-        *_validation(run, timeline, class_views),
+        *_layers(run, timeline),
+        *_classes(run, timeline),
+        *_opened("Filters of one layer", "Every filter is a row; click one to see its series.", layer_views),
+        *_opened("Images of one class", "Every image is a row; hover shows the picture and the answer.", class_views),
+        *_pixels(run, timeline),
         *_cube(run, timeline),
         sizing_mode="stretch_width",
         spacing=0,
     )
-    band.name, views.name = "band", "views"
     state: dict[int, dict[str, Any]] = {0: {"start": timeline.full[0], "stop": timeline.full[1]}}
     for event in found:
         rank, onset = int(event["rank"]), int(event["iteration"])
@@ -122,14 +121,20 @@ def html(run: Any) -> str:
             "layer": opened_layer.get(rank),
             "class": opened_class.get(rank),
         }
-    title = f"DeepTracker · {run.path.name}"
-    variables = {
-        "style": STYLE + cards.STYLE.replace(":host", ".dt-list"),
-        "head": head_html(run),
-        "events": cards.above(run, found) + "".join(cards.card(run, e) for e in found) + cards.below(labels(run)),
-        "script": SCRIPT % (_embedded(state), palettes.INK, palettes.SELECTED),
-    }
-    return str(file_html([band, views], INLINE, escape(title), template=PAGE, template_variables=variables))
+    # Not file_html: it adds the scripts of every Bokeh extension that this process imported, Panel's among them.
+    library = "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw)
+    figures, (top, below) = components((band, views))
+    return PAGE.format(
+        title=escape(f"DeepTracker · {run.path.name}"),
+        library=library,
+        style=STYLE + cards.STYLE.replace(":host", ".dt-list"),
+        head=head_html(run),
+        events=cards.above(run, found) + "".join(cards.card(run, e) for e in found) + cards.below(labels(run)),
+        band=top,
+        views=below,
+        figures=figures,
+        script=SCRIPT % (_embedded(state), palettes.INK, palettes.SELECTED),
+    )
 
 
 def _embedded(state: Any) -> str:
@@ -170,32 +175,33 @@ def _images(run: Any, timeline: Timeline, found: list[Any]) -> tuple[list[Any], 
     return views, {rank: names.index(name) for rank, name in wanted.items() if name in names}
 
 
-def _layers(run: Any, timeline: Timeline, detail: list[Any]) -> list[Any]:
+def _layers(run: Any, timeline: Timeline) -> list[Any]:
     missing = pages.missing_layers(run)
     if missing:
         return [heading("Layers", pages.LAYERS), note(missing)]
     strips = Strips(run, timeline)
-    return [
-        heading("Layers", pages.LAYERS, [strips.scale]),
-        *strips.figures,
-        heading("Filters of one layer", "Every filter is a row; click one to see its series."),
-        *detail,
-    ]
+    return [heading("Layers", pages.LAYERS, [strips.scale]), *strips.figures]
 
 
-def _validation(run: Any, timeline: Timeline, detail: list[Any]) -> list[Any]:
+def _opened(title: str, text: str, views: list[Any]) -> list[Any]:
+    """Drill-downs under their heading; only the first is visible until an event opens another."""
+    return [heading(title, text), *views] if views else []
+
+
+def _classes(run: Any, timeline: Timeline) -> list[Any]:
     missing, view = pages.missing_validation(run), first_set(run)
     if missing or view is None:
-        return [heading("Validation", pages.VALIDATION), note(missing)]
-    rows, pixels = ClassRows(run, view, timeline), PixelChart(run, view, timeline)
-    return [
-        heading("Validation", pages.VALIDATION, [rows.scale], pages.class_signs()),
-        rows.plot,
-        heading("Images of one class", "Every image is a row; hover shows the picture and the answer."),
-        *detail,
-        heading("All images", "Every image of the validation set, grouped by class.", [pixels.scale]),
-        pixels.plot,
-    ]
+        return [heading("Classes", pages.VALIDATION), note(missing)]
+    rows = ClassRows(run, view, timeline)
+    return [heading("Classes", pages.VALIDATION, [rows.scale], pages.class_signs()), rows.plot]
+
+
+def _pixels(run: Any, timeline: Timeline) -> list[Any]:
+    view = first_set(run)
+    if pages.missing_validation(run) or view is None:
+        return []
+    pixels = PixelChart(run, view, timeline)
+    return [heading("All images", "The whole validation set, grouped by class.", [pixels.scale]), pixels.plot]
 
 
 def _cube(run: Any, timeline: Timeline) -> list[Any]:

@@ -85,7 +85,7 @@ def reference(mean: Floats, iteration: NDArray[np.int64], cuts: NDArray[np.int64
     """The usual level of each filter, of log₂ where ``positive``, of the values otherwise; (rows, filters).
 
     It is the running median of the layer's median filter (a quarter of the rows wide, never across a step of the
-    learning rate) plus the filter's own usual distance from it: the median over the half of the run before. So
+    learning rate) plus the filter's own usual distance from it: the median over the run up to then. So
     neither the decay that all filters share nor a learning-rate step counts as change, and a filter that leaves its
     level is seen for as long as it stays away, until that has become its usual state.
     """
@@ -94,7 +94,7 @@ def reference(mean: Floats, iteration: NDArray[np.int64], cuts: NDArray[np.int64
     rows = rows[(rows > 4) & (rows < len(iteration) - 4)]
     common = _median(values.T)[:, None]
     usual = running_median(common, max(WINDOW, len(iteration) // 4), rows)
-    return usual + trailing_median(values - common, max(WINDOW, len(iteration) // 2))
+    return usual + trailing_median(values - common, len(iteration))
 
 
 def trailing_median(values: Floats, window: int) -> Floats:

@@ -36,7 +36,7 @@ class ClassRows:
         count = len(self.classes.names)
         passes, share = error_by_class(run, view, self.classes)
         self.scale = share_scale(share, "images of the class answered wrongly")
-        height = row or int(np.clip(360 // max(count, 1), 3, 20))
+        height = row or int(np.clip(360 // max(count, 1), 3, 16))
         self.plot = self._plot(passes, share[:, self.classes.order], count, height)
         self.marks = ColumnDataSource(self._marks())
         self._draw_marks(min(height * 0.55, 10))

@@ -11,15 +11,17 @@ from deeptracker.view import palettes
 from deeptracker.view.scale import Scale
 from deeptracker.view.timeline import FONT
 
+FULL = ":host > div { display: block; width: 100%; }"
+"""Style sheet of a Div that fills its row; by itself Bokeh's box shrinks to its content."""
+
 
 def heading(title: str, text: str, scales: Sequence[Scale] = (), signs: Sequence[str] = (), **options: object) -> Div:
     """A title with one sentence under it, and the legends of ``scales`` and ``signs`` (HTML) at the right."""
-    sheets = [":host > div { display: block; width: 100%; }"]  # Bokeh's own box shrinks to its content
     return Div(
         text=html(title, text, scales, signs),
         sizing_mode="stretch_width",
         margin=(10, 0, 2, 0),
-        stylesheets=sheets,
+        stylesheets=[FULL],
         **options,
     )
 
@@ -30,7 +32,7 @@ def html(title: str, text: str, scales: Sequence[Scale] = (), signs: Sequence[st
     return (
         f'<div style="font-family:{FONT};color:{palettes.INK};display:flex;flex-wrap:wrap;gap:4px 28px;'
         'align-items:flex-end;justify-content:space-between;width:100%">'
-        f'<div style="flex:1 1 auto;min-width:240px">'
+        f'<div style="flex:1 1 300px">'
         f'<div style="font-size:15px;font-weight:600">{escape(title)}</div>'
         f'<div style="font-size:12px;color:{palettes.MUTED};line-height:1.35">{text}</div></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:4px 22px;align-items:flex-end;font-size:11px;'

@@ -21,7 +21,7 @@ from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 LAYERS = "Each strip is a layer, its rows are filters, those that changed most on top."
-VALIDATION = "Each row is a class of the validation set; ink is the share of its images answered wrongly."
+VALIDATION = "Each row is a class of validation images; ink is the share answered wrongly."
 CUBE = "Which layers were abnormal when which classes changed their answers: three faces that share their edges."
 
 
@@ -95,7 +95,7 @@ def validation(
     wanted = label if label is not None else suspect_class(run)
     index = names.index(str(wanted)) if str(wanted) in names else 0
     return column(
-        heading("Validation", VALIDATION, [rows.scale], class_signs()),
+        heading("Classes", VALIDATION, [rows.scale], class_signs()),
         rows.plot,
         PixelChart(run, view, timeline).plot,
         ClassImages(run, view, timeline, index=index).plot,

@@ -118,7 +118,7 @@ def share_scale(values: Any, title: str) -> Scale:
     top = float(np.quantile(finite, 0.99)) if finite.size else 1.0
     high = next(step for step in (0.1, 0.2, 0.5, 1.0) if step >= min(top, 1.0))
     ticks = tuple((v, f"{v:.0%}") for v in (0.0, high / 10, high / 2, high))
-    return Scale("error", 0.0, high, title, ticks, bend=0.6)
+    return Scale("error", 0.0, high, title, ticks, bend=0.75)
 
 
 def count_scale(values: Any, title: str) -> Scale:
