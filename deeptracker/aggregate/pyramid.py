@@ -10,12 +10,17 @@ import numpy.typing as npt
 from deeptracker.aggregate.reductions import chunk, coarsen, finalize
 from deeptracker.schema.derived import BIN_SIZES, REDUCTIONS
 
+LEAST_BINS = 32
+
 Bins = dict[int, npt.NDArray[np.float32]]
 
 
 def bin_sizes(records: int) -> tuple[int, ...]:
-    """Sizes of bins that a run of so many records has: a level of one bin tells no more than the one below it."""
-    return tuple(size for size in BIN_SIZES if size == BIN_SIZES[0] or size < records)
+    """Sizes of bins that a run of so many records has.
+
+    No screen is so narrow that it would read a level of less than 32 bins; each level costs an array a statistic.
+    """
+    return tuple(size for size in BIN_SIZES if size == BIN_SIZES[0] or size * LEAST_BINS <= records)
 
 
 def pyramid(values: npt.NDArray[np.generic], sizes: tuple[int, ...] = BIN_SIZES) -> Bins:

@@ -20,7 +20,7 @@ LEARNING_RATE = 0.02
 DROP_AT, DROP_TO = 300, 0.2  # an ordinary drop of the learning rate: a label, not an anomaly
 FAULT_WINDOW = (450, 800)
 CLASSES = [str(digit) for digit in range(10)]
-WIDTHS = (12, 24, 48)
+WIDTHS = (8, 16, 32)
 SITES = [
     ("conv1", "bn1"),
     *((f"layer{stage}.0.conv1", f"layer{stage}.0.bn1") for stage in range(1, len(WIDTHS) + 1)),
@@ -47,6 +47,23 @@ def train(
 ) -> tuple[Truth, float]:
     """Train, record into ``path``, and return what was planted and the final validation error."""
     training, validation = load_images()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # little is lost, and two that wait for one another take minutes on a busy machine
+    try:
+        return _train(path, training, validation, fault, seed, iterations, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    path: Path,
+    training: Images,
+    validation: Images,
+    fault: str,
+    seed: int,
+    iterations: int,
+    progress: Callable[[int, int, float], None] | None,
+) -> tuple[Truth, float]:
     torch.manual_seed(seed)
     model = SmallResNet(widths=WIDTHS)
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)

@@ -60,12 +60,12 @@ def change_ratio_cdf(weights: Float32, gradients: Float32) -> npt.NDArray[np.flo
 def stable_rank(weights: Float32, *, iterations: int = 30) -> float:
     """‖W‖_F² / ‖W‖₂² of rows × weights, the spectral norm by power iteration from a fixed start; NaN if W = 0."""
     matrix = np.nan_to_num(weights.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    vector = np.random.default_rng(0).standard_normal(matrix.shape[1])
-    largest = 0.0
+    vector: npt.NDArray[np.float64] = np.random.default_rng(0).standard_normal((matrix.shape[1],))
+    square = 0.0
     for _ in range(iterations):
-        product: npt.NDArray[np.float64] = matrix.T @ (matrix @ vector)
-        largest = float(np.linalg.norm(product))
-        if largest == 0:
+        product = np.dot(matrix.T, np.dot(matrix, vector))
+        square = float(np.sqrt(product @ product))
+        if square == 0:
             return float("nan")
-        vector = product / largest
-    return float(np.sum(matrix**2)) / largest
+        vector = product * (1 / square)
+    return float(np.sum(matrix**2)) / square

@@ -1,4 +1,4 @@
-"""A small residual network for the demo, the tests and the benchmarks: minutes on a processor, yet of the real kind."""
+"""A small residual network for the demo, the tests and the benchmarks: minutes on a processor, yet a real one."""
 
 from __future__ import annotations
 

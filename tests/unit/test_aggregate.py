@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,23 @@ def run() -> MemorySink:
 
 
 @pytest.fixture(scope="module")
-def index(run: MemorySink) -> dict[str, Any]:
-    return index_training(run)
+def index(run: MemorySink) -> Iterator[dict[str, Any]]:
+    with every_level():
+        yield index_training(run)
+
+
+@contextmanager
+def every_level() -> Iterator[None]:
+    """Also the levels that a run as short as the tests' would do without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deeptracker.aggregate.pyramid.LEAST_BINS", 1)
+        yield
+
+
+def test_levels__are_those_that_a_screen_could_read() -> None:
+    assert bin_sizes(100) == (8,)
+    assert bin_sizes(2048) == (8, 64)
+    assert bin_sizes(20_000) == (8, 64, 512)
 
 
 def test_index_training__gives_every_group_as_the_schema_says(index: dict[str, Any]) -> None:
@@ -58,16 +75,6 @@ def test_pyramid__last_bin_is_partial_and_says_so(index: dict[str, Any]) -> None
     assert bins.iteration_bin.values.tolist() == [0, 512, 1024]
     assert bins["last"].values.tolist() == [511, 1023, 1099]
     assert bins["records"].values.tolist() == [512, 512, 76]
-
-
-def test_bin_sizes__leave_out_levels_of_one_bin_but_the_finest() -> None:
-    assert [bin_sizes(records) for records in (5, 64, 65, 512, 513)] == [
-        (8,),
-        (8,),
-        (8, 64),
-        (8, 64),
-        (8, 64, 512),
-    ]
 
 
 def test_levels__model_norm_is_that_of_all_layers(run: MemorySink, index: dict[str, Any]) -> None:
@@ -102,8 +109,9 @@ def test_layer_quantiles__agree_with_numpy_and_skip_nan() -> None:
 
 def test_gather__large_results_stay_lazy_and_are_the_same(run: MemorySink) -> None:
     architecture = run.dataset("architecture")
-    eager = gather([layer_job(run, architecture)], what="", progress=None, most_bytes=MOST_BYTES)
-    lazy = gather([layer_job(run, architecture)], what="", progress=None, most_bytes=0)
+    with every_level():
+        eager = gather([layer_job(run, architecture)], what="", progress=None, most_bytes=MOST_BYTES)
+        lazy = gather([layer_job(run, architecture)], what="", progress=None, most_bytes=0)
     for key in (("index/stages", "w_std"), ("index/layers_64", "w_max"), ("index/model", "nonfinite")):
         assert isinstance(eager[key], np.ndarray)
         assert not isinstance(lazy[key], np.ndarray)
