@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
 from deeptracker.view import words
-from deeptracker.view.change import against, is_positive, learning_rate_steps, reference
+from deeptracker.view.change import Usual, is_positive, learning_rate_steps, usual
 from deeptracker.view.level import Columns, columns, read
 from deeptracker.view.places import Place
 from deeptracker.view.scale import Scale, change_scale, value_scale
 
 PIXELS = 1200
+LEVELS = 160
+"""Rows of a layer's usual level that are kept for zooming."""
+CELLS = 16_000_000
+"""Filters × columns of a whole net that one redraw computes; larger nets get wider columns."""
 SHOWN = ("change", "value")
 AGGREGATES = ("max", "mean")
 
@@ -41,6 +45,7 @@ class LayerValues:
         self.cuts = learning_rate_steps(run)
         sample = read(run, self.group, [variable], *whole(run, self.group), 200)[variable].values
         self.positive = is_positive(sample)
+        self._usual: dict[str, Usual] = {}
         self.scale: Scale
         if show == "value":
             self.scale = value_scale(sample, self.label)
@@ -59,13 +64,35 @@ class LayerValues:
         grid = columns(iteration, start, stop, pixels)
         if self.show == "value":
             return Cells(grid, grid.reduce(values[-1], "max"))
-        middle = values[len(values) // 2]
-        median = reference(middle, iteration, self.cuts, self.positive)
-        change = against(values[-1], median, self.positive)
-        if len(values) > 1:
-            low = against(values[0], median, self.positive)
-            change = np.where(np.abs(low) > np.abs(change), low, change)
+        change = self._change(place, values, iteration, (start, stop))
         return Cells(grid, grid.reduce(change, "extreme"))
+
+    def _change(
+        self, place: Place, values: NDArray[np.float32], iteration: NDArray[np.int64], span: tuple[float, float]
+    ) -> NDArray[np.float32]:
+        """Change of (reduction, rows, filters) against the usual level of the whole run, whatever part is shown."""
+        first, last = whole(self.run, self.group)
+        if span[0] <= first and span[1] >= last:
+            level = usual(values[len(values) // 2], iteration, self.cuts, self.positive)
+            self._usual[place.name] = level.thinned(LEVELS)
+        else:
+            if place.name not in self._usual:
+                self.cells(place, first, last)
+            level = self._usual[place.name]
+        if len(values) == 1:
+            return level.change(values[0], iteration)
+        values = self._without_steps(values, iteration)
+        low, high = level.change(values[0], iteration), level.change(values[-1], iteration)
+        return np.where(np.abs(low) > np.abs(high), low, high)
+
+    def _without_steps(self, values: NDArray[np.float32], iteration: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Bins that a learning-rate step falls into show the bin before: half of it belongs to another level."""
+        row = np.searchsorted(iteration, self.cuts, side="right") - 1
+        known = (row > 0) & (row < len(iteration) - 1)
+        inside = np.unique(row[known][iteration[row[known]] < self.cuts[known]])
+        values = values.copy()
+        values[:, inside] = values[:, inside - 1]
+        return values
 
 
 class _Part:

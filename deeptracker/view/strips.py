@@ -9,7 +9,7 @@ from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColor
 from numpy.typing import NDArray
 
 from deeptracker.view import palettes, words
-from deeptracker.view.layer_values import PIXELS, LayerValues, by_strength, read_out, squeeze, whole
+from deeptracker.view.layer_values import CELLS, PIXELS, LayerValues, by_strength, read_out, squeeze, whole
 from deeptracker.view.level import Columns
 from deeptracker.view.places import Place, layers_of, short, stages_of
 from deeptracker.view.scale import Scale
@@ -32,7 +32,7 @@ class Strips:
         strip: int | None = None,
         pixels: int = PIXELS,
     ) -> None:
-        self.run, self.timeline, self.pixels = run, timeline or Timeline(run), pixels
+        self.run, self.timeline = run, timeline or Timeline(run)
         self.places = layers_of(run)
         self.strip = strip or int(np.clip(330 // max(1, len(self.places)), 11, 24))
         self.mapper = LinearColorMapper(low=1, high=255, low_color=palettes.MISSING, palette=list(palettes.CHANGE))
@@ -40,6 +40,8 @@ class Strips:
         self.sources: dict[str, ColumnDataSource] = {}
         self.orders: dict[str, NDArray[np.intp]] = {}
         self.aggregate = aggregate
+        filters = sum(place.count for place in self.places)
+        self.pixels = int(np.clip(CELLS // max(filters, 1), 300, pixels))
         self.values = LayerValues(run, variable, show)
         self.stages = stages_of(self.places)
         self.figures = [self._stage(*s, last=i == len(self.stages) - 1) for i, s in enumerate(self.stages)]
@@ -59,8 +61,9 @@ class Strips:
         )
         plot.outline_line_color = None
         plot.title.text_font_size, plot.title.text_color = "11px", palettes.MUTED
+        size = f"{min(11, self.strip - 1)}px"
         named_rows(
-            plot.yaxis, [len(members) - i - 0.5 for i in range(len(members))], [short(p.name) for p in members]
+            plot.yaxis, [len(members) - i - 0.5 for i in range(len(members))], [short(p.name) for p in members], size
         )
         source = ColumnDataSource({"image": [], "x": [], "dw": [], "y": [], "dh": [], "layer": [], "filters": []})
         glyph = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=self.mapper, level="image")

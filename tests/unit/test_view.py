@@ -89,6 +89,12 @@ def test_strips__change_is_the_ratio_to_the_usual_level(analysed: Run) -> None:
     assert {160, 240} <= set(learning_rate_steps(analysed)) <= {*range(10), 160, 240}  # warm-up, two drops
 
 
+def test_strips__a_zoom_shows_the_same_change_as_the_whole_run(analysed: Run) -> None:
+    values, place = LayerValues(analysed, "update_angle"), layers_of(analysed)[1]
+    part = LayerValues(analysed, "update_angle").cells(place, 150, 200)  # zoomed in before the whole was seen
+    np.testing.assert_allclose(part.values, values.cells(place, 0, 319).values[150:201], atol=0.3)
+
+
 def test_strips__a_spike_of_one_filter_survives_the_aggregation() -> None:
     values = np.zeros((50, 64), np.float32)
     values[20, 33] = -6

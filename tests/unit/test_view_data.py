@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeptracker.view import palettes, words
-from deeptracker.view.change import against, reference, running_median
+from deeptracker.view.change import running_median, usual
+from deeptracker.view.layer_values import LayerValues
 from deeptracker.view.level import choose, columns, read
 from deeptracker.view.minisets import draw
 from deeptracker.view.pixels import rows_within
+from deeptracker.view.places import Place
 from deeptracker.view.scale import RATIO, Scale, change_scale, count_scale, share_scale, value_scale
 
 
@@ -23,15 +25,21 @@ class Log:
 
     path = "memory"
 
-    def __init__(self, records: int, step: int = 1, sizes: tuple[int, ...] = (8, 64, 512)) -> None:
+    def __init__(self, records: int, sizes: tuple[int, ...] = (8, 64, 512), rate: Any = None) -> None:
         rng = np.random.default_rng(0)
         self.values = rng.normal(size=(records, 3)).astype(np.float32)
-        self.iteration = np.arange(records) * step
+        self.iteration = np.arange(records)
+        if rate is not None:
+            self.values = (rate[:, None] * np.exp(0.02 * self.values)).astype(np.float32)
         self.groups = {
             "filters/dense": xr.Dataset(
                 {"w_mean": (("iteration", "filter"), self.values)}, coords={"iteration": self.iteration}
             )
         }
+        if rate is not None:
+            self.groups["scalars"] = xr.Dataset(
+                {"learning_rate": (("iteration", "param_group"), rate[:, None])}, coords={"iteration": self.iteration}
+            )
         for size in sizes:
             bins = records // size
             if bins:
@@ -126,16 +134,26 @@ def test_change__a_step_of_the_learning_rate_is_none_and_a_lone_filter_is_seen_w
     rate = np.where(np.arange(600) < 300, 1.0, 0.1)[:, None]
     values = (rate * np.exp(rng.normal(0, 0.05, (600, 12)))).astype(np.float32)
     values[400:500, 4] /= 16
-    change = against(values, reference(values, np.arange(600), np.array([300]), True), True)
+    whole = usual(values, np.arange(600), np.array([300]), True)
+    change = whole.change(values, np.arange(600))
     assert np.abs(np.median(change[290:310], axis=1)).max() < 0.3
     assert np.allclose(change[400:500, 4], -4, atol=0.6)
     assert np.abs(np.delete(change, 4, axis=1)).max() < 1
+    part = np.arange(280, 430)  # zoomed in, the colours say the same
+    np.testing.assert_allclose(whole.thinned(60).change(values[part], part), change[part], atol=0.15)
+
+
+def test_change__bins_across_a_learning_rate_step_are_none() -> None:
+    log = Log(4000, rate=np.where(np.arange(4000) < 2003, 1.0, 0.1))
+    cells = LayerValues(log, "w_mean").cells(Place("a", "a", slice(0, 3)), 0, 3999, 400)
+    assert cells.grid.count < 1000
+    assert np.abs(cells.values).max() < 0.5
 
 
 def test_change__an_exact_zero_is_the_strongest_fall() -> None:
     values = np.ones((200, 8), np.float32)
     values[150:, 2] = 0
-    change = against(values, reference(values, np.arange(200), np.array([], int), True), True)
+    change = usual(values, np.arange(200), np.array([], int), True).change(values, np.arange(200))
     assert (change[150:, 2] < -20).all()
     assert (change[:, 3] == 0).all()
 
