@@ -14,6 +14,8 @@ from deeptracker.detect.rates import RateEvent
 from deeptracker.detect.states import SETTLED
 from deeptracker.schema.derived import DIRECTIONS, MODEL_SIGNALS, RULES, SIGNALS, STATES
 
+_TRACED = 10
+
 Index = npt.NDArray[np.int64]
 
 
@@ -71,13 +73,14 @@ def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
                 number = int(signal[record, thing])
                 falsely = scores.levels[number].false_per_1000(record, abs(float(score[record, thing])))
                 members = mine[above[window][:, mine].any(0)]
+                begin = _traced_back(excess[:, members], first)
                 alarm = Alarm(
                     kind,
                     int(place),
                     names[number],
-                    int(found.iteration[first]),
+                    int(found.iteration[begin]),
                     int(found.iteration[last]),
-                    int(found.iteration[first]),
+                    int(found.iteration[begin]),
                     int(found.iteration[first]),
                     float(part[row, column]),
                     float(falsely or 0.0) * signals,
@@ -88,6 +91,17 @@ def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
                     alarm.facts["by_signal"] = _by_signal(scores, window, mine)
                 out.append(alarm)
     return out
+
+
+def _traced_back(excess: npt.NDArray[np.float32], first: int) -> int:
+    """Where an alarm known at ``first`` began: records before it that stood at half the level without a gap.
+
+    Momentum builds a change up over some records; the level is crossed by the second or third of them.
+    """
+    begin = first
+    while begin > 0 and first - begin < _TRACED and np.nan_to_num(excess[begin - 1]).max() >= 0.5:
+        begin -= 1
+    return begin
 
 
 def _signed_peak(values: npt.NDArray[np.float32]) -> float:

@@ -19,7 +19,7 @@ LEAST_RECORDS = 300
 LEAST_MAXIMA = 150
 REFIT = 25
 _TAIL = 0.1
-_PRIOR_SHAPE, _PRIOR_WEIGHT = 0.15, 30.0
+_PRIOR_SHAPE, _PRIOR_WEIGHT = 0.2, 100.0
 _LEAST_LEVEL = 6.0  # robust deviations: a few hundred records cannot vouch for a lower one
 
 
@@ -36,7 +36,7 @@ class Tail:
     def fit(cls, maxima: Array) -> Tail:
         """Fit to (n,) maxima by probability-weighted moments (Hosking & Wallis 1987).
 
-        The shape is pulled towards 0.15 with the weight of 30 exceedances and kept within [0, 0.5]: thirty values do
+        The shape is pulled towards 0.2 with the weight of 100 exceedances and kept within [0, 0.5]: thirty values do
         not tell a shape, and a bounded tail would call the first larger value an alarm.
         """
         threshold = float(np.quantile(maxima, 1 - _TAIL))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deeptracker.view import palettes, words
 from deeptracker.view.answers import Classes, classes_of, error_by_class
+from deeptracker.view.layer_values import squeeze
 from deeptracker.view.level import columns
 from deeptracker.view.places import short
 from deeptracker.view.scale import Scale, share_scale
@@ -20,6 +21,8 @@ MARKS = {"left": "◀", "right": "▶"}
 SHARE_OF_CLASS = 0.1
 LEAST_IMAGES = 3
 MOST_MARKS = 400
+MOST_PIXELS = 360
+"""Height of all rows together; more classes than that share rows, which show the worst of theirs."""
 
 
 def planned(passes: int) -> int:
@@ -30,25 +33,27 @@ def planned(passes: int) -> int:
 class ClassRows:
     """One row a class: share of wrong answers; triangles where many of its images changed their answer at once."""
 
-    def __init__(self, run: Any, view: str, timeline: Timeline | None = None, *, row: int | None = None) -> None:
+    def __init__(self, run: Any, view: str, timeline: Timeline | None = None, *, row: float | None = None) -> None:
         self.run, self.view, self.timeline = run, view, timeline or Timeline(run)
         self.classes = classes_of(run, view)
         count = len(self.classes.names)
         passes, share = error_by_class(run, view, self.classes)
         self.scale = share_scale(share, "images of the class answered wrongly")
-        height = row or int(np.clip(360 // max(count, 1), 3, 16))
+        height = row or float(np.clip(MOST_PIXELS / max(count, 1), 0.1, 16))
         self.plot = self._plot(passes, share[:, self.classes.order], count, height)
         self.marks = ColumnDataSource(self._marks())
         self._draw_marks(min(height * 0.55, 10))
 
-    def _plot(self, passes: NDArray[np.int64], share: NDArray[np.float64], count: int, height: int) -> Any:
-        plot = self.timeline.figure(max(height * count, 60), axis=True, y_range=Range1d(0, count))
+    def _plot(self, passes: NDArray[np.int64], share: NDArray[np.float64], count: int, height: float) -> Any:
+        plot = self.timeline.figure(
+            round(max(height * count, 60)), axis=True, y_range=Range1d(0, count), min_border_top=6
+        )
         names = [self.classes.names[c] for c in self.classes.order]
-        step = max(1, -(-12 // height))
+        step = max(1, int(np.ceil(14 / height)))
         places = list(range(0, count, step))
         named_rows(plot.yaxis, [count - i - 0.5 for i in places], [short(words.class_name(names[i])) for i in places])
         grid = columns(passes, *self.timeline.full, PIXELS)
-        cells = self.scale.encode(grid.reduce(share, "max"))
+        cells = self.scale.encode(squeeze(grid.reduce(share, "max"), MOST_PIXELS))
         source = ColumnDataSource(
             {
                 "image": [np.ascontiguousarray(cells.T[::-1])],
@@ -71,10 +76,10 @@ class ClassRows:
         plot.segment(
             x0=self.timeline.full[0],
             x1=self.timeline.full[1],
-            y0=list(range(1, count)),
-            y1=list(range(1, count)),
+            y0=list(range(1, count if height > 6 else 1)),
+            y1=list(range(1, count if height > 6 else 1)),
             line_color=palettes.PAPER,
-            line_width=1 if height > 6 else 0,
+            line_width=1,
         )
         return plot
 

@@ -10,7 +10,6 @@ from bokeh.models import (
     ColumnDataSource,
     CustomJS,
     CustomJSHover,
-    CustomJSTickFormatter,
     HoverTool,
     LinearColorMapper,
     Range1d,
@@ -21,9 +20,10 @@ from deeptracker.errors import InputError
 from deeptracker.view import palettes, words
 from deeptracker.view.layer_values import PIXELS, LayerValues, by_strength, read_out
 from deeptracker.view.places import Place, layers_of
-from deeptracker.view.timeline import Timeline, named_rows
+from deeptracker.view.timeline import Timeline, named_rows, number_ticks
 
 MOST_ROWS = 512
+MOST_SERIES = 64
 LINES = 110
 
 
@@ -106,7 +106,7 @@ class LayerFilters:
         kind = "log" if self.series.scale.logarithmic else "linear"
         plot = self.timeline.figure(LINES, axis=True, y_axis_type=kind)
         plot.yaxis.axis_label = self.series.label
-        plot.yaxis.formatter = CustomJSTickFormatter(code=_TICK)
+        plot.yaxis.formatter = number_ticks()
         plot.yaxis.ticker.desired_num_ticks = 4
         plot.line("x", "median", source=self.lines, line_color=palettes.LABEL, line_width=1, line_dash=[4, 3])
         plot.line("x", "filter", source=self.lines, line_color=palettes.SELECTED, line_width=1.2)
@@ -166,8 +166,8 @@ class LayerFilters:
         return int(self.channels[row]) if 0 <= row < len(self.channels) else None
 
     def pick_in_browser(self) -> None:
-        """Let a tap pick a filter without a server, for pages that are saved."""
-        series = ColumnDataSource({"y": [row.astype(np.float32) for row in self._rows.T]})
+        """Let a tap pick one of the strongest filters without a server, for pages that are saved."""
+        series = ColumnDataSource({"y": [self._rows[:, channel] for channel in self.channels[:MOST_SERIES]]})
         self.heat.js_on_event(
             "tap",
             CustomJS(
@@ -184,15 +184,12 @@ class LayerFilters:
         )
 
 
-_TICK = """
-const size = Math.abs(tick)
-return tick == 0 || (size >= 1e-3 && size < 1e5) ? +tick.toPrecision(3) : tick.toExponential(0)
-"""
 _CHANNEL = "const c = table.data.channel[Math.floor(special_vars.y)]; return c === undefined ? '' : String(c)"
 _PICK = """
 const row = Math.floor(cb_obj.y), channel = table.data.channel[row]
-if (channel === undefined) return
-lines.data = {...lines.data, filter: series.data.y[channel]}
+const place = table.data.channel.length - 1 - row
+if (channel === undefined || place >= series.data.y.length) return
+lines.data = {...lines.data, filter: series.data.y[place]}
 picked.data = {y: [row + 0.5], h: [1]}
 title.text = `filter ${channel} of ${layer}; dashed: median of the layer's filters`
 """

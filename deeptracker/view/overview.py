@@ -22,7 +22,7 @@ from deeptracker.view import palettes, words
 from deeptracker.view.answers import error_over_time
 from deeptracker.view.events import anomalies, documents
 from deeptracker.view.level import columns
-from deeptracker.view.timeline import SMALL, Timeline
+from deeptracker.view.timeline import SMALL, Timeline, number_ticks
 
 PIXELS = 900
 BAND = 96
@@ -156,7 +156,7 @@ def _curves(run: Any, timeline: Timeline, whole: Range1d) -> Any:
             plot.yaxis.ticker = FixedTicker(ticks=log_ticks(low, high))
     plot.yaxis.axis_label = "training loss"
     plot.yaxis.axis_label_text_color = plot.yaxis.major_label_text_color = palettes.LOSS
-    plot.yaxis.formatter = NumeralTickFormatter(format="0.[000]")
+    plot.yaxis.formatter = number_ticks()
     error = error_over_time(run)
     if error is not None and len(error[0]):
         passes, share = thinned(error[0], error[1] * 100)
@@ -199,6 +199,7 @@ def _rates(run: Any, timeline: Timeline, whole: Range1d) -> Any:
     plot.yaxis.visible = False
     pieces = rate_pieces(run, timeline.full[1])
     if not pieces:
+        plot.quad([], [], [], [])  # a figure without any glyph makes Bokeh warn
         return plot
     sizes = np.log10([max(rate, 1e-12) for _, _, rate in pieces])
     share = (sizes - sizes.min()) / (np.ptp(sizes) or 1.0)

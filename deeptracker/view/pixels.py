@@ -65,20 +65,20 @@ class PixelChart:
                 formatters={"@image": percent(self.scale)},
             )
         )
+        tall = height >= 6 * len(names)  # else the borders would hide the classes
         plot.segment(
             x0=self.timeline.full[0],
             x1=self.timeline.full[1],
-            y0=borders[:-1],
-            y1=borders[:-1],
+            y0=borders[:-1] if tall else [],
+            y1=borders[:-1] if tall else [],
             line_color=palettes.INK,
             line_alpha=0.5,
             line_width=0.7,
         )
-        step = max(1, -(-13 * len(names) // height))
+        step = max(1, -(-14 * len(names) // height))
         named_rows(plot.yaxis, middles[::step], names[::step])
-        plot.title.text = (
-            f"{words.count(count, 'image')} × {words.count(len(passes), 'pass')}, each image a row of pixels"
-        )
+        row = "each image a row" if sum(self.bins) == count else f"a row for {count / sum(self.bins):.0f} of a class"
+        plot.title.text = f"{words.count(count, 'image')} × {words.count(len(passes), 'pass')}, {row}"
         plot.title.text_font_size, plot.title.text_color = "11px", palettes.MUTED
         return plot
 

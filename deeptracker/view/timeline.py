@@ -10,6 +10,7 @@ from bokeh.models import (
     ColumnDataSource,
     CrosshairTool,
     CustomJS,
+    CustomJSTickFormatter,
     FixedTicker,
     NumeralTickFormatter,
     PanTool,
@@ -73,13 +74,13 @@ class Timeline:
         options.setdefault("x_range", self.x_range)
         options.setdefault("min_border_left", self.left)
         options.setdefault("min_border_right", RIGHT)
+        options.setdefault("min_border_top", 0)
         plot = figure(
             frame_height=height,
             sizing_mode="stretch_width",
             toolbar_location=None,
             tools="",
             lod_timeout=60,
-            min_border_top=0,
             min_border_bottom=0,
             outline_line_color=palettes.FAINT,
             background_fill_color=palettes.PAPER,
@@ -152,6 +153,14 @@ def plain(plot: Any) -> Any:
     plot.title.text_font_size = "12px"
     plot.title.text_color = palettes.INK
     return plot
+
+
+def number_ticks() -> CustomJSTickFormatter:
+    """Ticks as people write them: 0.003, 20, and 1e-5 where there would be many zeros."""
+    return CustomJSTickFormatter(
+        code="const size = Math.abs(tick)\n"
+        "return tick == 0 || (size >= 1e-3 && size < 1e5) ? +tick.toPrecision(3) : tick.toExponential(0)"
+    )
 
 
 def named_rows(axis: Any, places: list[float], names: list[str], size: str = SMALL) -> None:

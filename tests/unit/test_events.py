@@ -1,0 +1,92 @@
+"""Alarms become events: joined in time, dated, named, ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deeptracker.detect.alarms import Alarm, _stretches, _traced_back
+from deeptracker.detect.causes import cause_of
+from deeptracker.detect.events import Names, document, join, rank, rate_label
+from deeptracker.detect.rates import RateEvent
+
+NAMES = Names(["conv1", "conv2", "fc"], [4, 8, 3], [0, 4, 12], ["cat", "dog", "bird"])
+
+
+def alarm(kind, place, onset, end=None, *, what="bn_beta", excess=2.0, falsely=1e-3, **facts) -> Alarm:
+    end = onset if end is None else end
+    facts = {"score": 9.0, "at": onset, "count": 2, "of": 4, "lasts": True, "view": "validation/raw",
+             "images": 20, "expected": 2.0, "direction": what} | facts  # fmt: skip
+    return Alarm(kind, place, what, onset, end, onset, onset, excess, falsely, {}, facts)
+
+
+def test_join__takes_alarms_within_one_validation_interval_together() -> None:
+    groups = join([alarm("layer", 0, 100, 104), alarm("layer", 1, 111), alarm("layer", 2, 200)], gap=8)
+    assert [[a.onset for a in g] for g in groups] == [[100, 111], [200]]
+
+
+def test_join__the_return_to_normal_of_the_same_place_belongs_to_the_event() -> None:
+    groups = join([alarm("layer", 0, 100), alarm("layer", 0, 140), alarm("layer", 1, 260)], gap=8)
+    assert [[a.onset for a in g] for g in groups] == [[100, 140], [260]]
+
+
+def test_join__a_state_that_lasts_does_not_swallow_what_comes_long_after() -> None:
+    groups = join([alarm("state", 0, 100, 900, what="dead"), alarm("layer", 1, 500)], gap=8)
+    assert len(groups) == 2
+
+
+def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
+    excess = np.array([[0.2], [0.6], [0.3], [0.55], [0.8], [1.4]], np.float32)
+    assert _traced_back(excess, 5) == 3
+
+
+def test_stretches__close_gaps_of_iterations_not_of_records() -> None:
+    flags = np.array([True, False, True, False, True])
+    assert _stretches(flags, np.array([0, 5, 8, 100, 105]), 8) == [(0, 2), (4, 4)]
+
+
+def test_cause__facts_come_before_shapes() -> None:
+    layers = [alarm("layer", n, 100, what="bn_running_var") for n in range(3)]
+    loss = alarm("model", -1, 100, 101, what="loss")
+    dead = alarm("state", 1, 100, 900, what="dead")
+    spike = alarm("rate", -1, 100, what="learning_rate")
+    assert cause_of([*layers, loss], 100, 3) == "bad-batch"
+    assert cause_of([*layers, loss, dead], 100, 3) == "dead-filters"
+    assert cause_of([*layers, loss, dead, spike], 100, 3) == "lr-spike"
+
+
+def test_cause__few_classes_that_turn_wrong_are_label_noise_and_none_known_is_unknown() -> None:
+    lost = alarm("class", 1, 104, what="loss", excess=1.5)
+    moved = alarm("layer", 2, 100, 130)
+    assert cause_of([moved, lost], 100, 3) == "label-noise"
+    assert cause_of([moved], 100, 3) == "unknown"
+    assert cause_of([lost], 104, 3) == "validation-only"
+
+
+def test_document__puts_the_place_of_a_state_first_and_names_classes_that_lost() -> None:
+    event = document(
+        [
+            alarm("layer", 2, 100, excess=50),
+            alarm("state", 1, 100, 900, what="dead"),
+            alarm("class", 0, 104, what="gain", excess=3),
+            alarm("class", 2, 104, what="loss", excess=2),
+        ],
+        NAMES,
+        8,
+    )
+    assert event["layers"] == ["conv2", "fc"]
+    assert event["classes"] == ["bird", "cat"]
+    assert event["iteration"] == 100
+    assert {"text", "expression", "for"} == set(event["evidence"][0])
+
+
+def test_rank__by_how_seldom_chance_does_it_then_by_extent_labels_last() -> None:
+    base = document([alarm("layer", 0, 10)], NAMES, 8)
+    events = [
+        rate_label(RateEvent(5, 0.1, False), 5),
+        base | {"false_per_1000": 1e-2, "iteration": 1},
+        base | {"false_per_1000": 1e-6, "iteration": 2},
+        base | {"false_per_1000": 1e-6, "iteration": 3, "layers": ["conv1", "conv2"]},
+    ]
+    ranked = rank(events)
+    assert [e["iteration"] for e in ranked] == [3, 2, 1, 5]
+    assert [e["rank"] for e in ranked] == [1, 2, 3, 4]
