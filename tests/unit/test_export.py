@@ -14,6 +14,7 @@ from PIL import Image
 
 from deeptracker.errors import InputError, MissingGroupError
 from deeptracker.export import export, figure, report, table
+from deeptracker.export.target import written
 from deeptracker.store import Run
 from deeptracker.view import palettes
 
@@ -37,13 +38,14 @@ def test_report__asks_for_nothing_of_panel_even_where_panel_is_loaded(analysed: 
 
 def test_report__nothing_of_a_run_becomes_markup(analysed: Run, tmp_path: Path) -> None:
     class Renamed:
-        path = Path("<script>alert(1)</script>")
+        path = Path("runs/<img src=x onerror=alert(1)>")
 
         def __getattr__(self, name: str) -> object:
             return getattr(analysed, name)
 
     text = report(Renamed(), tmp_path / "report.html").read_text("utf-8")
-    assert "<script>alert(1)" not in text
+    assert "<img src=x" not in text
+    assert "&lt;img src=x" in text
 
 
 def test_report__of_a_run_that_was_only_recorded_says_what_is_missing(
@@ -57,12 +59,13 @@ def test_report__of_a_run_that_was_only_recorded_says_what_is_missing(
 def test_figure__draws_strips_classes_and_events_without_a_browser(analysed: Run, tmp_path: Path) -> None:
     with Image.open(figure(analysed, tmp_path / "figure.png", width=900)) as image:
         assert image.width == 900
-        assert image.height > 300
+        assert (height := image.height) > 300
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     colours = {tuple(colour) for colour in np.unique(pixels, axis=0)}
     for palette in (palettes.CHANGE, palettes.ERROR):
         assert len(colours & {tuple(colour) for colour in palettes.rgb(palette)}) > 5
-    assert tuple(palettes.rgb([palettes.SELECTED])[0]) in colours
+    marked = (pixels == palettes.rgb([palettes.SELECTED])[0]).all(axis=1).sum()
+    assert marked > height / 2  # the strongest event runs through all of it
 
 
 def test_figure__works_on_parts_of_a_run(recorded: Run, unvalidated: Run, tmp_path: Path) -> None:
@@ -110,6 +113,21 @@ def test_export__a_missing_folder_or_group_is_one_clear_error(recorded: Run, tmp
     with pytest.raises(MissingGroupError, match="analyze"):
         table(recorded, tmp_path / "t.csv", group="anomalies/filters")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["taken.png"]  # nothing half-written stays
+
+
+def test_written__an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    kept = tmp_path / "report.html"
+    kept.write_text("old")
+
+    def broken() -> None:
+        with written(kept) as aside:
+            aside.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        broken()
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert kept.read_text() == "old"
 
 
 def folder(path: Path) -> Path:

@@ -81,6 +81,15 @@ def test_strips__values_are_those_of_the_run(analysed: Run) -> None:
     np.testing.assert_array_equal(cells.values, want)
 
 
+def test_strips__the_filter_that_changed_most_is_the_top_row(analysed: Run) -> None:
+    strips = Strips(analysed)
+    data = next(iter(strips.sources.values())).data
+    place = strips.places[0]
+    cells = strips.values.cells(place, 0, 319).values
+    strongest = int(np.nanargmax(np.nanmax(np.abs(cells[1:]), axis=0)))
+    np.testing.assert_array_equal(data["image"][0][-1], strips.scale.encode(cells[:, strongest]))
+
+
 def test_strips__change_is_the_ratio_to_the_usual_level(analysed: Run) -> None:
     place = layers_of(analysed)[1]
     cells = LayerValues(analysed, "update_angle").cells(place, 0, 319)
@@ -200,6 +209,7 @@ def test_pixels__image_rows_never_cross_a_class(analysed: Run) -> None:
     data = renderer.data_source.data
     assert data["class"] == ["class 0", "class 1", "class 2"]
     assert [image.shape[0] for image in data["image"]] == [20, 20, 20]
+    assert (data["y"], data["dh"]) == ([40, 20, 0], [20, 20, 20])  # from the top down, without a gap
     rows = chart.classes.rows
     answers = analysed.dataset("validation/validation/raw")
     top = data["image"][0][::-1]  # the first image of the first class is the top row
@@ -221,12 +231,15 @@ def test_images__rows_are_the_images_of_the_class_with_their_pictures(analysed: 
 
 
 def test_flips__are_the_event_s_images_with_answers_before_and_after(analysed: Run) -> None:
-    event = {**anomalies(analysed)[0], "images": analysed.dataset("images/validation")["image"].values[:4].tolist()}
-    flips = flipped(analysed, SET, event, 3)
     answers = analysed.dataset("validation/validation/raw")
-    before = answers["predicted"].sel(validation=slice(None, 199)).values[-1]
-    assert [flip.before for flip in flips] == before[:3].tolist()
-    assert [flip.image for flip in flips] == event["images"][:3]
+    said, passes, ids = (answers[n].values for n in ("predicted", "validation", "image"))
+    changed = np.flatnonzero(said[5] != said[4])[:3]
+    event = {"iteration": int(passes[5]), "end": int(passes[5]), "images": ids[changed].tolist()}
+    flips = flipped(analysed, SET, event, 10)
+    assert [flip.image for flip in flips] == ids[changed].tolist()
+    assert [(flip.before, flip.after) for flip in flips] == list(zip(said[4, changed], said[5, changed], strict=True))
+    assert len(flipped(analysed, SET, event, 1)) == 1
+    assert flipped(analysed, SET, {**event, "images": []}, 3) == []
 
 
 def test_cube__faces_share_their_edges(analysed: Run) -> None:
