@@ -47,7 +47,8 @@ def evidence(
 ) -> list[dict[str, Any]]:
     """Sentences with the xarray expression that shows each, strongest first; ``for`` tells which way it speaks."""
     out = []
-    order = {"rate": 0, "state": 1, "class": 3}
+    # What the cause rests on comes first: classes where labels are to blame, parameters elsewhere.
+    order = {"rate": 0, "state": 1, "class": 1 if cause in ("label-noise", "validation-only") else 3}
     for a in sorted(alarms, key=lambda a: (order.get(a.kind, 2), -a.excess))[:12]:
         window = f"iteration=slice({a.onset - gap}, {a.end + gap})"
         name = layer_names[a.place] if a.kind in ("filters", "layer", "state") else ""

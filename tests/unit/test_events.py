@@ -79,6 +79,13 @@ def test_document__puts_the_place_of_a_state_first_and_names_classes_that_lost()
     assert {"text", "expression", "for"} == set(event["evidence"][0])
 
 
+def test_evidence__begins_with_what_the_cause_rests_on() -> None:
+    moved, lost = alarm("layer", 2, 100, 130, excess=40), alarm("class", 1, 104, what="loss", excess=1.5)
+    assert document([moved, lost], NAMES, 8)["evidence"][0]["text"].startswith("class dog: 20 images turned wrong")
+    three = [alarm("class", n, 104, what="loss", excess=1.5) for n in range(3)]
+    assert document([moved, *three], NAMES, 8)["evidence"][0]["text"].startswith("fc:")
+
+
 def test_rank__by_how_seldom_chance_does_it_then_by_extent_labels_last() -> None:
     base = document([alarm("layer", 0, 10)], NAMES, 8)
     events = [
