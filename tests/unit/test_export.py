@@ -59,7 +59,8 @@ def test_report__of_a_run_that_was_only_recorded_says_what_is_missing(
 def test_figure__draws_strips_classes_and_events_without_a_browser(analysed: Run, tmp_path: Path) -> None:
     with Image.open(figure(analysed, tmp_path / "figure.png", width=900)) as image:
         assert image.width == 900
-        assert (height := image.height) > 300
+        height = image.height
+        assert height > 300
         rows = np.asarray(image.convert("RGB"))
     pixels = rows.reshape(-1, 3)
     colours = {tuple(colour) for colour in np.unique(pixels, axis=0)}
