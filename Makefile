@@ -45,7 +45,7 @@ faults: $(READY)
 
 # The picture of the explorer in the README, from a demo run.
 picture: $(READY) browser
-	$(BIN)/deeptracker demo --fault dead-filters --seed 7 --out runs/picture
+	$(BIN)/deeptracker demo --fault label-flip --seed 7 --out runs/picture
 	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python docs/picture.py runs/picture docs/explorer.png
 
 clean:

@@ -26,7 +26,7 @@ def main(run: str, out: str) -> None:
             chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=chromium or None, args=FLAGS)
             page = browser.new_page(viewport={"width": 1600, "height": 1000})
-            page.goto(address)
+            page.goto(f"{address}?event=1")
             page.wait_for_function(IDLE, timeout=60_000)
             page.wait_for_timeout(2_000)
             page.screenshot(path=out)
