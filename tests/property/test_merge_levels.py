@@ -69,6 +69,19 @@ def cuts(draw: st.DrawFn) -> tuple[list[slice], dict[str, Vector]]:
     return pieces, {"w": w, "g": g, "before": before, "init": init}
 
 
+def rounding_of_angle(a: Vector, b: Vector, angle: float) -> float:
+    """What norms stored as float32 leave unknown of an angle that is computed from them.
+
+    sin²(θ/2) = (d² − (|a| − |b|)²) / 4|a||b| is known to about ε (d² + (|a| − |b|)²) / 4|a||b|, the angle near 0 to
+    twice the root of that; near π the same holds of cos² with (|a| + |b|)².
+    """
+    length, other, distance = np.linalg.norm(a), np.linalg.norm(b), np.linalg.norm(a - b)
+    edge = length - other if angle < np.pi / 2 else length + other
+    known = 4 * np.finfo(np.float32).eps * (distance**2 + edge**2) / (4 * length * other)
+    near_edge = 2 * np.sqrt(known)
+    return float(4e-5 + min(near_edge, known / max(abs(np.sin(angle)) / 2, 1e-12)))
+
+
 @settings(max_examples=80, deadline=None)
 @given(cuts())
 def test_merge_layers__gives_the_statistics_of_the_concatenation(
@@ -88,11 +101,13 @@ def test_merge_layers__gives_the_statistics_of_the_concatenation(
         "w_std": whole["w_rms"],
         "g_mean": whole["g_rms"],
         "g_std": whole["g_rms"],
-        "update_angle": 20.0,
-        "rotation_from_init": 20.0,
     }
     for name, expected in whole.items():
         got = float(merged[name][0, 0])
+        if name in ("update_angle", "rotation_from_init") and np.isfinite(expected):
+            other = vectors["before" if name == "update_angle" else "init"]
+            assert abs(got - expected) <= rounding_of_angle(vectors["w"], other, expected), (name, got, expected)
+            continue
         near = 2e-6 * max(abs(expected) if np.isfinite(expected) else 0, scale.get(name, 0))
         assert np.isclose(got, expected, rtol=2e-6, atol=near, equal_nan=True), (name, got, expected)
 
