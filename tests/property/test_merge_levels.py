@@ -72,12 +72,12 @@ def cuts(draw: st.DrawFn) -> tuple[list[slice], dict[str, Vector]]:
 def rounding_of_angle(a: Vector, b: Vector, angle: float) -> float:
     """What norms stored as float32 leave unknown of an angle that is computed from them.
 
-    sin²(θ/2) = (d² − (|a| − |b|)²) / 4|a||b| is known to about ε (d² + (|a| − |b|)²) / 4|a||b|, the angle near 0 to
+    sin²(θ/2) = (d² − (|a| − |b|)²) / 4|a||b| is known to some ε (d² + (|a| − |b|)²) / 4|a||b|, the angle near 0 to
     twice the root of that; near π the same holds of cos² with (|a| + |b|)².
     """
     length, other, distance = np.linalg.norm(a), np.linalg.norm(b), np.linalg.norm(a - b)
     edge = length - other if angle < np.pi / 2 else length + other
-    known = 4 * np.finfo(np.float32).eps * (distance**2 + edge**2) / (4 * length * other)
+    known = 16 * np.finfo(np.float32).eps * (distance**2 + edge**2) / (4 * length * other)
     near_edge = 2 * np.sqrt(known)
     return float(4e-5 + min(near_edge, known / max(abs(np.sin(angle)) / 2, 1e-12)))
 
