@@ -97,6 +97,7 @@ def test_merge_layers__gives_the_statistics_of_the_concatenation(
     merged = merge_layers(Layers(stored, sizes, init), np.zeros(len(pieces), int), 1)
     whole = plain(*(vectors[name] for name in ("w", "g", "before", "init")))
     scale = {
+        "update_cosine": 1.0,
         "w_mean": whole["w_rms"],
         "w_std": whole["w_rms"],
         "g_mean": whole["g_rms"],
