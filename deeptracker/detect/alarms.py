@@ -14,7 +14,7 @@ from deeptracker.detect.rates import RateEvent
 from deeptracker.detect.states import SETTLED
 from deeptracker.schema.derived import DIRECTIONS, MODEL_SIGNALS, RULES, SIGNALS, STATES
 
-_TRACED = 10
+_TRACED = 2
 
 Index = npt.NDArray[np.int64]
 

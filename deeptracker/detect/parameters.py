@@ -23,6 +23,8 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 FALSE_PER_1000 = 0.3  # of all signals of filters, layers and model together
+# Robust deviations. A few hundred records cannot vouch for less; one scalar has a lighter tail than a net's maximum.
+LEAST_LEVEL = {"filter": 10.0, "layer": 10.0, "model": 6.0}
 _BLOCK_FILTERS = 1024
 
 
@@ -137,7 +139,10 @@ def score_parameters(run: Run, reference: list[dict[str, Array]] | None = None) 
 
     def calibrate(kind: str, values: npt.NDArray[np.float32]) -> Scores:
         tops = enumerate(maxima(values))
-        return Scores(values, [alarm_levels(row, share, borrowed=borrowed.get((kind, n))) for n, row in tops])
+        least = LEAST_LEVEL[kind]
+        return Scores(
+            values, [alarm_levels(row, share, least=least, borrowed=borrowed.get((kind, n))) for n, row in tops]
+        )
 
     scored = calibrate("filter", filters), calibrate("layer", layers), calibrate("model", model)
     return Parameters(iteration, starts, *scored, states)

@@ -20,7 +20,6 @@ LEAST_MAXIMA = 150
 REFIT = 25
 _TAIL = 0.1
 _PRIOR_SHAPE, _PRIOR_WEIGHT = 0.2, 100.0
-_LEAST_LEVEL = 6.0  # robust deviations: a few hundred records cannot vouch for a lower one
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,14 @@ class Levels:
         return None if tail is None else 1000 * tail.rate(value)
 
 
-def alarm_levels(maxima: Array, rate: float, *, borrowed: Array | None = None) -> Levels:
+def alarm_levels(maxima: Array, rate: float, *, least: float = 0.0, borrowed: Array | None = None) -> Levels:
     """Level of each record from the maxima before it.
 
     Parameters
     ----------
     maxima : (records,) strongest |score| of each record; NaN where there was none.
     rate : share of records that may be false alarms.
+    least : no level is lower, whatever the tail says.
     borrowed : maxima of earlier, similar runs, taken before this run's own; with them there is a level at once.
     """
     level = np.full(len(maxima), np.nan)
@@ -98,7 +98,7 @@ def alarm_levels(maxima: Array, rate: float, *, borrowed: Array | None = None) -
         enough = t >= LEAST_RECORDS and len(kept) >= LEAST_MAXIMA
         if (enough or len(earlier) >= LEAST_RECORDS) and (tail is None or t % REFIT == 0):
             tail = Tail.fit(np.concatenate([earlier, kept]))
-            height = max(tail.level(rate), _LEAST_LEVEL)
+            height = max(tail.level(rate), least)
         level[t], tails[t] = height, tail
         if np.isfinite(value) and not value >= height:
             kept.append(float(value))
