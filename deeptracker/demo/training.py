@@ -69,9 +69,7 @@ def _train(
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
     planted = PlantedFault(fault, seed, FAULT_WINDOW, classes=CLASSES, sites=SITES)
     batches = _batches(training, seed)
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(validation.x, validation.y), batch_size=len(validation.y)
-    )
+    loader = [(validation.x, validation.y)]  # one batch: a DataLoader would stack its images one by one
     error = float("nan")
     with Recorder(
         path, model, optimizer=optimizer, every=1, full_every=60, probe=validation.x[:96], probe_every=20
