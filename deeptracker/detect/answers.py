@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from deeptracker.detect.classes import (
-    RULES,
     SETTLING,
     Counts,
     class_level,
@@ -112,5 +111,3 @@ def score_answers(run: Run, view: str, rate_changes: Index) -> Answers:
         per_1000,
     )
 
-
-__all__ = ["RULES", "Answers", "score_answers"]

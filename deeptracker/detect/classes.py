@@ -10,10 +10,10 @@ from scipy import stats
 
 from deeptracker.detect.flips import GAIN, LOSS
 from deeptracker.detect.rolling import trailing_median
+from deeptracker.schema.derived import RULES
 
 Array = npt.NDArray[np.float64]
 
-RULES = ("flip", "left", "right")
 WINDOW = 60
 LEAST_PASSES = 40
 LEAST_AT_RISK = 10
