@@ -110,4 +110,3 @@ def score_answers(run: Run, view: str, rate_changes: Index) -> Answers:
         [part[2] for part in parts],
         per_1000,
     )
-
