@@ -1,81 +1,22 @@
-"""Zarr arrays of a run: made, extended by whole files, read with every checksum compared.
-
-Two codec pipelines are at work. zarrs decodes several times faster, but compares a chunk's checksum only when the
-whole chunk is asked for; so it reads whole shards, and parts of shards go through Zarr's own pipeline. Writing goes
-through Zarr's own as well: zarrs leaves out chunks of fill values, and a missing file must mean damage here.
-"""
+"""Zarr arrays of a run that grow by whole files, read with every checksum compared."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import threading
-from collections.abc import Mapping
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import zarr
 from zarr.core.metadata.v3 import ArrayV3Metadata
-from zarr.storage import LocalStore, StorePath
 
 from deeptracker.errors import DamagedRunError
-from deeptracker.store.durable import Batch, write_file
-from deeptracker.store.layout import Grid, encoding
-
-_PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
-_FAST = "zarrs.ZarrsCodecPipeline" if find_spec("zarrs") else _PLAIN
-# The choice of a pipeline is a global setting of zarr, looked at when an array is opened.
-_CHOOSING = threading.Lock()
+from deeptracker.store.durable import Batch
+from deeptracker.store.zarrays import Writable, open_for_reading, reshaped
 
 Key = tuple[Any, ...]
-
-
-def make_group(folder: Path, attributes: Mapping[str, Any]) -> None:
-    """Write (or replace) the metadata of a group, and of the groups above it up to the hierarchy."""
-    document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    write_file(folder / "zarr.json", [json.dumps(document, ensure_ascii=False, indent=2).encode()])
-
-
-def make_array(
-    folder: Path,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    fill: object,
-    grid: Grid,
-    dims: tuple[str, ...],
-    attributes: Mapping[str, Any],
-) -> zarr.Array[Any]:
-    """Create an array in a folder of its own."""
-    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _PLAIN}):
-        return zarr.create_array(
-            LocalStore(folder),
-            shape=shape,
-            dimension_names=dims,
-            attributes=dict(attributes),
-            overwrite=True,
-            **encoding(dtype, fill, grid),
-        )
-
-
-def open_for_reading(folder: Path, fast: bool = False) -> zarr.Array[Any]:
-    """Open an array as its metadata describe it."""
-    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
-        return zarr.open_array(LocalStore(folder, read_only=True), mode="r")
-
-
-def _reshaped(metadata: ArrayV3Metadata, folder: Path, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
-    read_only = not str(folder).endswith(".part")
-    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
-        return zarr.Array(
-            zarr.AsyncArray(
-                metadata=metadata.update_shape(shape),
-                store_path=StorePath(LocalStore(folder, read_only=read_only), ""),
-                config={"write_empty_chunks": True},
-            )
-        )
 
 
 class RowFiles:
@@ -135,7 +76,7 @@ class RowFiles:
         if found is None:
             if len(self._views) > 8:
                 self._views.clear()
-            found = self._views[shape, fast] = _reshaped(self._metadata, self.folder, shape, fast)
+            found = self._views[shape, fast] = reshaped(self._metadata, self.folder, shape, fast)
         return found
 
     def read(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
@@ -208,7 +149,7 @@ class RowFiles:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
             part = batch.aside()
-            _reshaped(self._metadata, part, (size, *self.row_shape), False)[:rows] = block
+            Writable(self._metadata, part, (size, *self.row_shape))[:rows] = block
             batch.move(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
             done += take
         self.set_rows(start + len(data), batch)
@@ -237,4 +178,4 @@ def row_files(folder: Path, history: object) -> RowFiles:
     return RowFiles(folder)
 
 
-__all__ = ["RowFiles", "make_array", "make_group", "open_for_reading", "row_files"]
+__all__ = ["Key", "RowFiles", "row_files"]

@@ -15,7 +15,7 @@ import xarray as xr
 
 from deeptracker.errors import InputError
 from deeptracker.schema import SCHEMA_VERSION
-from deeptracker.store.arrays import RowFiles, make_group
+from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
 from deeptracker.store.durable import Batch, move_folder, sync_tree
 from deeptracker.store.joined import JoinedArray
@@ -24,6 +24,7 @@ from deeptracker.store.rows import Block
 from deeptracker.store.shards import cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
 from deeptracker.store.tables import read_group, write_group
 from deeptracker.store.tail import write_tail
+from deeptracker.store.zarrays import make_group
 
 
 class Disk:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from deeptracker import conform
-from deeptracker.store.arrays import RowFiles, make_array, make_group
+from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, TailFile
 from deeptracker.store.durable import Batch
 from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
 from deeptracker.store.tables import variable_attributes
 from deeptracker.store.tail import write_tail
+from deeptracker.store.zarrays import make_array, make_group
 
 _MERGE_FILES = 32
 

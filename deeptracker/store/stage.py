@@ -18,11 +18,11 @@ import xarray as xr
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError
 from deeptracker.schema.derived import STAGES
-from deeptracker.store.arrays import make_group
 from deeptracker.store.durable import WriterLock, sync_tree, write_file
 from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, Grid, shard_rows, stage_grid
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.tables import Waiting, plain, write_group
+from deeptracker.store.zarrays import make_group
 
 _TIME = ("iteration", "iteration_bin", "validation")
 
@@ -123,7 +123,7 @@ class StageWriter:
         if waiting:
             import dask.array as da
 
-            sources = [_aligned(data, array.shards or array.chunks) for data, array in waiting]
+            sources = [_aligned(data, array.files) for data, array in waiting]
             da.store(sources, [array for _, array in waiting], lock=False)
 
     def __exit__(

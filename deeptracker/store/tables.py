@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.schema import group_of
-from deeptracker.store.arrays import Key, make_array, make_group, row_files
+from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.layout import Grid, table_grid
+from deeptracker.store.zarrays import Writable, make_array, make_group
 
 _COORDINATES = "coordinates"
 Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
-Waiting = list[tuple[Any, "zarr.Array[Any]"]]
+Waiting = list[tuple[Any, Writable]]
 
 
 def fill_of(group: str, name: str, dtype: np.dtype[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Joins who records and who stores: the ``Recorder`` that a training loop calls, and ``watch``."""
+"""The ``Recorder`` that a training loop calls: joins who records and who stores."""
 
 from __future__ import annotations
 
@@ -285,16 +285,3 @@ class Recorder:
 def _next_free(path: Path) -> Path:
     candidates = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in candidates if not candidate.exists())
-
-
-def watch(
-    model: torch.nn.Module,
-    *,
-    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
-    path: str | Path | None = None,
-    log_freq: int = 100,
-    **options: Any,
-) -> Recorder:
-    """A ``Recorder`` in the manner of other tools: ``log_freq`` is ``every``, the default path ``runs/<time>``."""
-    where = Path(path) if path is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
-    return Recorder(where, model, optimizer=optimizer, every=log_freq, **options)
