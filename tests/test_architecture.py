@@ -20,7 +20,7 @@ FLOORS = [
     {"errors"},
     {"schema"},
     {"conform"},
-    {"statistics", "sink"},
+    {"statistics", "sink", "places"},
     {"record", "ingest", "store"},
     {"recording"},
     {"integrations", "testing"},

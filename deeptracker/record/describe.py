@@ -17,8 +17,8 @@ from torch import nn
 
 from deeptracker.conform import build
 from deeptracker.errors import InputError
+from deeptracker.places import places
 from deeptracker.record.graph import Follows, read_graph
-from deeptracker.record.places import places
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
