@@ -1,9 +1,11 @@
 """What happens next to the training: description of the model, hooks, statistics. Torch, never zarr."""
 
-from deeptracker.record.describe import Description, describe
-from deeptracker.record.evaluate import evaluate
-from deeptracker.record.measure import Measurement, Measurer
+from deeptracker.record.answers import Answers
+from deeptracker.record.budget import budget_of
+from deeptracker.record.optimizers import Optimizers
+from deeptracker.record.plan import Plan
 from deeptracker.record.probe import Probe
-from deeptracker.record.schedule import Schedule
+from deeptracker.record.schedule import Overhead, Schedule
+from deeptracker.record.snapshots import Snapshots
 
-__all__ = ["Description", "Measurement", "Measurer", "Probe", "Schedule", "describe", "evaluate"]
+__all__ = ["Answers", "Optimizers", "Overhead", "Plan", "Probe", "Schedule", "Snapshots", "budget_of"]

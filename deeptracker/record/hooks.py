@@ -5,8 +5,7 @@ loss.backward()
 optimizer.step()
     pre-step hook             learning rates; gradients, where a record is due
     (the optimizer's update)
-    post-step hook            weights and their change, where a record is due
-recorder.step(n)              rows are written; what no hook read is read here
+recorder.step(n)              weights are read, rows are written; what no hook read is read here
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Hooks:
 
     Parameters
     ----------
-    before, after : called inside ``optimizer.step()``, before and after the update.
+    before : called inside ``optimizer.step()``, before the update.
     guard : wraps every callback, so that a fault of ours never ends the training.
     """
 
@@ -35,8 +34,7 @@ class Hooks:
         optimizers: Sequence[torch.optim.Optimizer],
         description: Description,
         *,
-        before: Callable[[], None],
-        after: Callable[[], None],
+        before: Callable[[torch.optim.Optimizer], None],
         guard: Callable[[Callable[[], None]], None],
     ) -> None:
         self.described = False
@@ -45,19 +43,22 @@ class Hooks:
         self._handles: list[Any] = []
         self._first_pass: list[Any] = [model.register_forward_hook(self._after_forward)]
         self._guard = guard
-        for layer in description.layers:
-            self._first_pass.append(layer.module.register_forward_hook(self._called(layer.name)))
+        for name in {description.name_of(layer.module): None for layer in description.layers}:
+            self._first_pass.append(description.modules[name].register_forward_hook(self._called(name)))
         for optimizer in optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(lambda *_: guard(before)))
-            self._handles.append(optimizer.register_step_post_hook(lambda *_: guard(after)))
+            self._handles.append(optimizer.register_step_pre_hook(lambda o, *_: guard(lambda: before(o))))
 
     def _called(self, name: str) -> Callable[..., None]:
         def called(*_: Any) -> None:
-            self._order.append(name)
+            # A hook that is compiled into the model would stay there for good, or have it compiled anew.
+            if not torch.compiler.is_compiling():
+                self._order.append(name)
 
         return called
 
     def _after_forward(self, _model: nn.Module, _inputs: Any, output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
         if torch.is_grad_enabled():  # a pass without gradients has no graph to read
             self._guard(lambda: self.finish(output))
         else:
@@ -68,10 +69,10 @@ class Hooks:
         if self.described:
             return
         self.described = True
-        describe(self._description, self._order, output)
         for handle in self._first_pass:
             handle.remove()
         self._first_pass.clear()
+        describe(self._description, self._order, output)
 
     def remove(self) -> None:
         """Take everything off."""

@@ -1,124 +1,135 @@
-"""Reads gradients, weights and normalisations of a described model and gives the rows of a snapshot."""
+"""Reads gradients, weights and normalisations of a described model: what a snapshot is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from deeptracker.record.describe import Description
-from deeptracker.statistics import (
-    GRADIENT,
-    WEIGHT,
-    accumulate_gradients,
-    accumulate_weights,
-    change_ratio_cdf,
-    derive,
-    histogram,
-    merge,
-    quartiles,
-    stable_rank,
-)
+from deeptracker.record.device import DeviceSet
+from deeptracker.record.hostcopy import HostCopy
+from deeptracker.record.layers import whole
+from deeptracker.statistics import StandardSet, full_set
 
 Array = np.ndarray[Any, Any]
 Measurement = dict[str, Array]
+
+_NORMALISATION = (
+    ("bn_gamma", "weight"), ("bn_beta", "bias"),
+    ("bn_running_mean", "running_mean"), ("bn_running_var", "running_var"),
+)  # fmt: skip
+
+
+class Reading:
+    """A snapshot that was taken; on a device its numbers may still be on their way."""
+
+    def __init__(
+        self, standard: tuple[Measurement, Measurement, float] | Any, normalisation: HostCopy | None, places: Any
+    ) -> None:
+        self._standard, self._normalisation, self._places = standard, normalisation, places
+
+    def ready(self) -> bool:
+        """Whether ``finish`` would not wait."""
+        arrived = isinstance(self._standard, tuple) or self._standard.ready()
+        return arrived and (self._normalisation is None or self._normalisation.ready())
+
+    def finish(self) -> tuple[Measurement, Measurement, float]:
+        """Statistics per filter and per layer, and the norm of all gradients."""
+        filters, layers, norm = self._standard if isinstance(self._standard, tuple) else self._standard.finish()
+        total = len(filters["w_min"])
+        flat = self._normalisation.numpy() if self._normalisation is not None else np.empty(0, np.float32)
+        for name, (place, part) in self._places.items():
+            filters[name] = np.full(total, np.nan, np.float32)
+            filters[name][place] = flat[part]
+        return filters, layers, norm
 
 
 class Measurer:
     """Holds the previous and the initial weights; reads each array once a snapshot.
 
     ``read_gradients`` belongs before the optimizer's step, ``read_weights`` after it. Gradients that were not read
-    give NaN. Memory: twice the weights.
+    give NaN. Memory: twice the weights, where the weights are.
+
+    Parameters
+    ----------
+    description : the layers, in their final order.
+    initial : weights at construction, rows as ``Layer.rows`` gives them, on the host.
     """
 
-    def __init__(self, description: Description, initial: list[Array] | None = None) -> None:
+    def __init__(self, description: Description, initial: Sequence[Array]) -> None:
         self.description = description
-        current = [layer.rows(layer.parameter) for layer in description.layers]
-        self.initial = initial if initial is not None else [rows.copy() for rows in current]
-        self._previous = [rows.copy() for rows in current]
-        self._first = description.first
-        self._rows = [
-            slice(int(first), int(first) + layer.filters)
-            for first, layer in zip(self._first, description.layers, strict=True)
-        ]
-        self._weights = np.full((description.filters, len(WEIGHT)), np.nan)
-        self._gradients = np.full((description.filters, len(GRADIENT)), np.nan)
-        self._have_gradients = False
-        self._have_previous = False
+        devices = {layer.parameter.device for layer in description.layers}
+        self._set: DeviceSet | StandardSet
+        if len(devices) == 1 and next(iter(devices)).type == "cuda":
+            self._set = DeviceSet(description.layers, initial, next(iter(devices)))
+        else:
+            self._set = StandardSet(initial, [layer.rows(layer.parameter) for layer in description.layers])
+        self._norms: list[tuple[Any, str]] = []
+        self._places: dict[str, tuple[Array, slice]] = {}
+        self._find_normalisations()
 
-    def read_gradients(self) -> None:
-        """Accumulate over ``p.grad`` as it is now; a layer without gradient (frozen) gives NaN."""
-        for i, layer in enumerate(self.description.layers):
-            out = self._gradients[self._rows[i]]
-            gradient = layer.parameter.grad
-            if gradient is None:
-                out[:] = np.nan
-                out[:, [GRADIENT.index("count"), GRADIENT.index("nonfinite")]] = 0
-            else:
-                accumulate_gradients(layer.rows(gradient), out)
-        self._have_gradients = True
+    def _find_normalisations(self) -> None:
+        first, done = self.description.first, 0
+        for name, attribute in _NORMALISATION:
+            places, start = [np.empty(0, np.intp)], done
+            for i, layer in enumerate(self.description.layers):
+                module = self.description.modules.get(layer.follows.normalisation)
+                if isinstance(getattr(module, attribute, None), torch.Tensor):
+                    self._norms.append((module, attribute))
+                    places.append(np.arange(first[i], first[i] + layer.filters))
+                    done += layer.filters
+            self._places[name] = (np.concatenate(places), slice(start, done))
+
+    def read_gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> None:
+        """Accumulate over ``p.grad`` of some layers as it is now; a layer without one (frozen) gives NaN.
+
+        ``scale`` is what a loss scaler multiplied the gradients by and has not divided out yet.
+        """
+        chosen = [self.description.layers[i] for i in layers]
+        given = [layer.parameter.grad for layer in chosen]
+        if isinstance(self._set, DeviceSet):
+            self._set.gradients(
+                [None if g is None else layer.on_device(g) for layer, g in zip(chosen, given, strict=True)],
+                layers, scale,
+            )  # fmt: skip
+        else:
+            rows = [None if g is None else layer.rows(g) for layer, g in zip(chosen, given, strict=True)]
+            self._set.gradients(rows, layers, 1.0 if scale is None else float(scale))
 
     def read_weights(self) -> None:
         """Accumulate over the weights as they are now, and keep them as the previous ones."""
-        for i, layer in enumerate(self.description.layers):
-            rows = layer.rows(layer.parameter)
-            accumulate_weights(rows, self._previous[i], self.initial[i], self._weights[self._rows[i]])
+        if isinstance(self._set, DeviceSet):
+            self._set.weights([layer.on_device(layer.parameter) for layer in self.description.layers])
+        else:
+            self._set.weights([layer.weights() for layer in self.description.layers])
 
-    def standard(self) -> tuple[Measurement, Measurement, float]:
-        """The standard set per filter and per layer from what was read last, and the norm of all gradients."""
-        gradients = self._gradients if self._have_gradients else None
-        had, self._have_previous, self._have_gradients = self._have_previous, True, False
-        first = self._first
-        filters: Measurement = dict(derive(self._weights, gradients, has_previous=had))
-        merged = merge(gradients, first, GRADIENT) if gradients is not None else None
-        layers: Measurement = dict(derive(merge(self._weights, first, WEIGHT), merged, has_previous=had))
-        filters |= self._normalisation()
-        norm = float(np.sqrt(np.nansum(merged[:, GRADIENT.index("square")]))) if merged is not None else float("nan")
-        return filters, layers, norm
+    def standard(self) -> Reading:
+        """The standard set from what was read last."""
+        parts = [whole(tensor.detach()).reshape(-1) for tensor in (getattr(m, a) for m, a in self._norms)]
+        copy = HostCopy(torch.cat(parts).to(torch.float32)) if parts else None
+        return Reading(self._set.derive(), copy, self._places)
 
-    def _normalisation(self) -> Measurement:
-        out = {name: np.full(self.description.filters, np.nan, np.float32)
-               for name in ("bn_gamma", "bn_beta", "bn_running_mean", "bn_running_var")}  # fmt: skip
-        for i, layer in enumerate(self.description.layers):
-            module = self.description.modules.get(layer.follows.normalisation)
-            for name, attribute in (("bn_gamma", "weight"), ("bn_beta", "bias"), ("bn_running_mean", "running_mean"),
-                                    ("bn_running_var", "running_var")):  # fmt: skip
-                tensor = getattr(module, attribute, None)
-                if isinstance(tensor, torch.Tensor):
-                    out[name][self._rows[i]] = tensor.detach().to("cpu", torch.float32).numpy()
+    def restart(self, initial: Sequence[Array]) -> None:
+        """Count rotation from other initial weights."""
+        self._set.set_initial(initial)
+
+    def gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> dict[int, Array | None]:
+        """Copies of the gradients of some layers on the host, for ``full`` and raw rows; None where there is none."""
+        divisor = 1.0 if scale is None else float(scale)
+        out: dict[int, Array | None] = {}
+        for i in layers:
+            layer = self.description.layers[i]
+            gradient = layer.parameter.grad
+            out[i] = None if gradient is None else layer.rows(gradient) / np.float32(divisor)
         return out
 
-    def full(self, gradients: list[Array] | None) -> tuple[Measurement, Measurement]:
-        """Quartiles per filter and layer, and each layer's distributions; ``gradients`` as read before the step."""
-        filters: Measurement = {}
-        layers: dict[str, list[Any]] = {}
-        names = ("q1", "median", "q3")
-        for i, layer in enumerate(self.description.layers):
-            arrays = {"w": layer.rows(layer.parameter)}
-            if gradients is not None and gradients[i].size:
-                arrays["g"] = gradients[i]
-            for letter in "wg":
-                rows = arrays.get(letter)
-                per_filter = quartiles(rows) if rows is not None else np.full((3, layer.filters), np.nan, np.float32)
-                whole = quartiles(rows.reshape(1, -1)) if rows is not None else np.full((3, 1), np.nan, np.float32)
-                for j, name in enumerate(names):
-                    filters.setdefault(f"{letter}_{name}", np.empty(self.description.filters, np.float32))[
-                        self._rows[i]
-                    ] = per_filter[j]
-                    layers.setdefault(f"{letter}_{name}", []).append(whole[j, 0])
-                layers.setdefault(f"{letter}_hist", []).append(
-                    histogram(rows if rows is not None else np.empty(0, np.float32))
-                )
-            layers.setdefault("change_ratio_cdf", []).append(
-                change_ratio_cdf(arrays["w"], arrays.get("g", np.full_like(arrays["w"], np.nan)))
-            )
-            layers.setdefault("stable_rank", []).append(np.float32(stable_rank(arrays["w"])))
-        return filters, {name: np.stack(values) for name, values in layers.items()}
+    def full(self, gradients: Mapping[int, Array | None]) -> tuple[Measurement, Measurement]:
+        """The full set per filter and per layer; ``gradients`` as read before the step, NaN where there is none."""
+        rows = [layer.weights() for layer in self.description.layers]
+        return full_set(rows, [gradients.get(i) for i in range(len(rows))])
 
-    def gradients(self) -> list[Array]:
-        """Copies of all gradients (empty where there is none), for ``full``."""
-        return [
-            np.empty(0, np.float32) if layer.parameter.grad is None else layer.rows(layer.parameter.grad).copy()
-            for layer in self.description.layers
-        ]
+
+__all__ = ["Measurement", "Measurer", "Reading"]

@@ -11,6 +11,9 @@ from torch import nn
 from deeptracker.record.describe import Description
 from deeptracker.record.evaluate import untouched
 
+_CHANNEL_SECOND = (
+    nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm,
+)  # fmt: skip
 Named = dict[str, np.ndarray[Any, Any]]
 
 
@@ -32,33 +35,42 @@ class Probe:
 
         The nonlinearity is applied where it acts on the layer's output alone; behind an addition (the end of a
         residual block) the value before the addition is read, since after it several layers share the channel.
+        Layers that the batch does not reach are NaN. The device is waited for once.
         """
-        sums = np.full((description.filters, 4), np.nan)
+        tables: dict[int, torch.Tensor] = {}
         handles = []
-        for layer, first in zip(description.layers, description.first, strict=True):
+        for number, layer in enumerate(description.layers):
             module = description.modules.get(layer.follows.normalisation) or layer.module
             label = layer.follows.activation if layer.follows.direct else ""
             activation = getattr(nn, label)() if label else nn.Identity()
-            rows = slice(int(first), int(first) + layer.filters)
-            handles.append(module.register_forward_hook(_reader(sums[rows], activation)))
+            handles.append(module.register_forward_hook(_reader(tables, number, layer.filters, activation)))
         try:
             with untouched(self.model):
                 self.model(*self.arguments)
         finally:
             for handle in handles:
                 handle.remove()
+        sums = np.full((description.filters, 4), np.nan)
+        if tables:
+            read = torch.cat([tables[number] for number in sorted(tables)]).cpu().numpy()
+            reached = [description.layers[number].filters for number in sorted(tables)]
+            starts = np.cumsum(reached) - reached
+            for number, start, count in zip(sorted(tables), starts, reached, strict=True):
+                first = int(description.first[number])
+                sums[first : first + count] = read[start : start + count]
         return _named(sums), _named(np.add.reduceat(sums, description.first, axis=0))
 
 
-def _reader(out: np.ndarray[Any, Any], activation: nn.Module) -> Any:
-    def read(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        values = activation(output.float())
-        channel_axis = -1 if isinstance(module, (nn.Linear, nn.LayerNorm)) else 1
-        flat = values.movedim(channel_axis, 0).reshape(values.shape[channel_axis], -1).double()
-        table = torch.stack(
-            [(flat**2).sum(1), flat.sum(1), (flat == 0).sum(1), torch.full_like(flat[:, 0], flat.shape[1])]
-        )
-        out[:] = table.T.cpu().numpy()
+def _reader(tables: dict[int, torch.Tensor], number: int, filters: int, activation: nn.Module) -> Any:
+    def read(module: nn.Module, inputs: Any, output: Any) -> None:
+        if not isinstance(output, torch.Tensor):
+            return
+        axis = 1 if isinstance(module, _CHANNEL_SECOND) else -1
+        if output.shape[axis] != filters:
+            return
+        flat = activation(output.float()).movedim(axis, 0).reshape(filters, -1).double()
+        count = torch.full_like(flat[:, 0], flat.shape[1])
+        tables[number] = torch.stack([(flat**2).sum(1), flat.sum(1), (flat == 0).sum(1), count], dim=1)
 
     return read
 

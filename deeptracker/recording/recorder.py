@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -13,15 +11,14 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from deeptracker.errors import InputError, MissingExtraError
+from deeptracker.recording.guard import Guard, say
 from deeptracker.sink import Sink
 from deeptracker.store import LogWriter
 
 try:
     import torch
 
-    from deeptracker.record import Probe, Schedule
-    from deeptracker.record.answers import Answers
-    from deeptracker.record.snapshots import Snapshots
+    from deeptracker.record import Answers, Optimizers, Overhead, Plan, Probe, Schedule, Snapshots, budget_of
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise MissingExtraError('recording needs torch: pip install "deeptracker[record]"') from error
 
@@ -33,12 +30,18 @@ class Recorder:
     ----------
     path : folder of the run. An existing run is resumed; another process writing it is an error.
     model : the module that trains.
-    optimizer : its optimizer or optimizers. With it, gradients are read in the pre-step hook and weights in the
-        post-step hook, each array once; without it, all in ``step``.
+    optimizer : its optimizer or optimizers. With it, gradients are read in the pre-step hook, as the optimizer
+        receives them; without it, all is read in ``step``.
     every, start, stop : filters are recorded at every ``every``-th step in [start, stop).
     include, exclude : regular expressions on the names of layers.
     full_every : schedule of quartiles, histograms, change ratios and the stable rank; None = never.
     probe, probe_every : a batch and the schedule of activations over it; None = never.
+    raw, raw_every : regular expression on names of layers whose weights and gradients are kept whole, and its
+        schedule; None = never.
+    max_overhead : share of the elapsed time that recording may take (0.02); above it every 2nd, 4th, … due step is
+        recorded, which is said, and ``steps`` keeps the rates right.
+    disk_budget : bytes, or a text like "20GB": of most records the core statistics are kept, of every 100th all;
+        ``analyze`` thins old shards without events until the log fits.
     flush_secs : seconds between commits: what a kill can lose.
     resume : False refuses a path that already holds a run.
     strict : raise faults of the recorder instead of saying them once and counting them.
@@ -69,6 +72,10 @@ class Recorder:
         full_every: int | None = None,
         probe: Any = None,
         probe_every: int | None = None,
+        raw: str | None = None,
+        raw_every: int | None = None,
+        max_overhead: float | None = None,
+        disk_budget: int | str | None = None,
         flush_secs: float = 2.0,
         resume: bool = True,
         strict: bool = False,
@@ -78,35 +85,42 @@ class Recorder:
         if (probe is None) != (probe_every is None):
             raise InputError("probe and probe_every belong together: give both or none")
         self.path = Path(path)
-        self.strict = strict
-        self.faults = 0
-        self.seconds = 0.0
-        self._started = time.perf_counter()
-        self._flush_secs = flush_secs
-        self._model = model
-        self._begun = False
-        self._closed = False
+        self._guard = Guard(strict)
+        self._flush_secs, self._model = flush_secs, model
+        self._begun = self._closed = False
+        self._strides: list[list[int]] = []
+        self._plan = Plan(
+            dense=Schedule(every, start, stop),
+            full=Schedule(full_every, start, stop),
+            probe=Schedule(probe_every, start, stop),
+            raw=Schedule(raw_every, start, stop),
+            raw_layers=raw,
+            overhead=Overhead(max_overhead),
+            budget=budget_of(disk_budget),
+        )
+        optimizers = Optimizers(optimizer)
         self._sink: Sink = LogWriter(self.path, resume=resume, flush_secs=flush_secs)
         try:
-            optimizers = (
-                [] if optimizer is None else [optimizer] if not isinstance(optimizer, Sequence) else optimizer
-            )
             self._snapshots = Snapshots(
-                model,
-                list(optimizers),
-                dense=Schedule(every, start, stop),
-                full=Schedule(full_every, start, stop),
-                probe=Probe(model, probe) if probe is not None else None,
-                probing=Schedule(probe_every, start, stop),
-                include=include,
-                exclude=exclude,
-                guard=self._guard,
-            )
+                model, optimizers, self._plan,
+                probe=None if probe is None else Probe(model, probe), include=include, exclude=exclude,
+                guard=self._guard, spent=lambda: self._guard.seconds,
+            )  # fmt: skip
             self._snapshots.restore(self._sink)
         except BaseException:
             self._sink.close()
             raise
         self._answers = Answers()
+
+    @property
+    def faults(self) -> int:
+        """Faults of the recorder so far; only the first was said."""
+        return self._guard.faults
+
+    @property
+    def seconds(self) -> float:
+        """What recording has cost so far, in seconds of the training's thread."""
+        return self._guard.seconds
 
     # What the training loop calls
 
@@ -128,11 +142,14 @@ class Recorder:
             batch = None if batch_ids is None and batch_labels is None else (batch_ids, batch_labels)
             self._snapshots.step(self._sink, step, loss, batch)
 
+        before = self._snapshots.records
         self._guard(record)
+        if self._plan.overhead.note(self.seconds, self._snapshots.records > before):
+            self._guard(lambda: self._change_stride(step))
 
     def log(self, step: int, **scalars: float) -> None:
         """Keep scalars of the user's with the row of ``step``, which must not have been recorded yet."""
-        self._guard(lambda: self._snapshots.note(step, scalars))
+        self._guard(lambda: self._snapshots.scalars.note(step, scalars))
 
     def images(
         self,
@@ -202,13 +219,17 @@ class Recorder:
             self._begin(step)
             self._answers.evaluate(self._sink, f"{name}/{weights}", step, self._model, loader)
 
-        before = self._answers.evaluation_seconds
         self._guard(record)
-        self.seconds -= self._answers.evaluation_seconds - before
+        self._guard.excused = self._answers.evaluation_seconds
 
     def flush(self) -> None:
         """Return when everything recorded so far is committed to disk."""
-        self._guard(self._sink.flush)
+
+        def flush() -> None:
+            self._snapshots.flush(self._sink)
+            self._sink.flush()
+
+        self._guard(flush)
 
     def close(self) -> None:
         """Take the hooks off, commit, and say what the recording cost. A second call does nothing."""
@@ -216,21 +237,22 @@ class Recorder:
             return
         self._closed = True
         self._snapshots.remove()
-        began = time.perf_counter()
         try:
-            if not self._begun and self._snapshots.pending:
-                self._begin(0)
-            self._answers.put(self._sink)
-            cost = {"seconds": self.seconds, "of_seconds": began - self._started, "faults": self.faults}
-            self._sink.describe({"recorder": cost})
-            self._sink.close()
-        except Exception as error:
-            self._fault(error)
-        self.seconds += time.perf_counter() - began
-        total = time.perf_counter() - self._started
+            self._guard(self._finish)
+        finally:
+            self._guard(self._sink.close)
+        total, records = self._guard.elapsed, self._snapshots.records
         share = f"{100 * self.seconds / max(total, 1e-9):.1f}% of {total:.1f} s"
         faults = f"; {self.faults} faults" if self.faults else ""
-        self._say(f"{self.path}: {self._snapshots.records} snapshots in {self.seconds:.1f} s ({share}){faults}")
+        say(f"{self.path}: {records} snapshots in {self.seconds:.1f} s ({share}){faults}")
+
+    def _finish(self) -> None:
+        if not self._begun and self._snapshots.scalars.pending:
+            self._begin(0)
+        self._snapshots.flush(self._sink)
+        self._answers.put(self._sink)
+        cost = {"seconds": self.seconds, "of_seconds": self._guard.elapsed, "faults": self.faults}
+        self._sink.describe({"recorder": cost})
 
     def __enter__(self) -> Recorder:
         return self
@@ -238,10 +260,10 @@ class Recorder:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
-    # How it stays out of the way
+    # How it lies to what the path already holds
 
     def _begin(self, step: int) -> None:
-        """Before the first row: see how it lies to what the path already holds."""
+        """Before the first row: resume, cut back, or go to another path."""
         if self._begun:
             return
         self._begun = True
@@ -251,35 +273,23 @@ class Recorder:
             if first is not None and step <= first:
                 self._sink.close()
                 old, self.path = self.path, _next_free(self.path)
-                self._say(f"{old} already holds a run from its start on; this one goes to {self.path}")
+                say(f"{old} already holds a run from its start on; this one goes to {self.path}")
                 self._sink = LogWriter(self.path, resume=False, flush_secs=self._flush_secs)
                 self._snapshots.forget()
             else:
-                self._say(f"{self.path}: resumed at {step}; what was recorded from there to {last} is dropped")
+                say(f"{self.path}: resumed at {step}; what was recorded from there to {last} is dropped")
                 self._sink.cut(step)
         self._snapshots.begin(self._sink)
         self._answers.put(self._sink)
 
-    def _guard(self, work: Callable[[], None]) -> None:
-        """Run our work, count its time, and keep its faults away from the training."""
-        began = time.perf_counter()
-        try:
-            work()
-        except Exception as error:
-            self._fault(error)
-        finally:
-            self.seconds += time.perf_counter() - began
-
-    def _fault(self, error: Exception) -> None:
-        self.faults += 1
-        if self.strict:
-            raise error
-        if self.faults == 1:
-            self._say(f"recording failed, the training goes on: {type(error).__name__}: {error}")
-
-    @staticmethod
-    def _say(text: str) -> None:
-        print(f"deeptracker: {text}", file=sys.stderr)
+    def _change_stride(self, step: int) -> None:
+        overhead = self._plan.overhead
+        say(
+            f"{self.path}: recording every {overhead.stride}th due step from {step} on, to stay under "
+            f"{100 * (overhead.limit or 0):g}% of the time"
+        )
+        self._strides.append([step, overhead.stride])
+        self._sink.describe({"strides": self._strides})
 
 
 def _next_free(path: Path) -> Path:

@@ -176,8 +176,11 @@ RECORDED: tuple[Group, ...] = (
     ),
     Group(
         "weights/<number>",
-        "raw weights of one layer, where asked for",
-        (Variable("weight", ("iteration", "row", "weight_index"), "float32", "1", "weights, one row a filter"),),
+        "raw weights and gradients of one layer, where asked for",
+        (
+            Variable("weight", ("iteration", "row", "weight_index"), "float32", "1", "weights, one row a filter"),
+            Variable("gradient", ("iteration", "row", "weight_index"), "float32", "1", "gradients, as the optimizer receives them"),
+        ),
         "iteration",
     ),
     Group(

@@ -1,0 +1,90 @@
+"""The row of single numbers that every iteration has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from deeptracker.errors import InputError
+from deeptracker.record.hostcopy import HostCopy
+
+_OURS = {"loss", "learning_rate", "grad_norm", "steps", "step_skipped", "wall_time", "recorder_seconds", "iteration"}
+
+
+class Scalars:
+    """Loss, learning rates, our own cost, and what the user logs.
+
+    Parameters
+    ----------
+    spent : seconds that recording has taken so far.
+    """
+
+    def __init__(self, spent: Callable[[], float]) -> None:
+        self._spent, self._told = spent, 0.0
+        self._notes: dict[int, dict[str, float]] = {}
+        self._last: int | None = None
+        self._groups: int | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Scalars were noted that no step has taken."""
+        return bool(self._notes)
+
+    def note(self, step: int, scalars: dict[str, Any]) -> None:
+        """Keep scalars until the row of ``step`` is written.
+
+        Raises
+        ------
+        InputError
+            A name is one of ours, a value is no number, or the row of ``step`` was written before.
+        """
+        wrong = _OURS & scalars.keys()
+        if wrong:
+            raise InputError(f"log(): {sorted(wrong)[0]!r} is a name of DeepTracker's own; choose another")
+        if self._last is not None and step <= self._last:
+            raise InputError(f"log(): step {step} has its row already; log before step({step})")
+        try:
+            values = {name: float(value) for name, value in scalars.items()}
+        except (TypeError, ValueError):
+            raise InputError(f"log(): every scalar must be one number, not {scalars}") from None
+        self._notes.setdefault(step, {}).update(values)
+
+    def row(self, step: int, loss: Any, rates: Sequence[float], skipped: torch.Tensor | int | None) -> dict[str, Any]:
+        """The row of ``step``; numbers that are still on a device are ``HostCopy``.
+
+        ``skipped`` tells whether the optimizer left the weights alone. The axis of parameter groups is fixed by the
+        first row: the rate of a group that was added later is a scalar of its own, ``learning_rate_<number>``.
+        """
+        if self._groups is None:
+            self._groups = len(rates)
+        known = np.full(self._groups, np.nan)
+        known[: len(rates)] = rates[: self._groups]
+        spent = self._spent()
+        row: dict[str, Any] = {
+            "loss": np.nan if loss is None else _number(loss),
+            "learning_rate": known,
+            "grad_norm": np.nan,
+            "steps": -1 if self._last is None else step - self._last,
+            "step_skipped": 0 if skipped is None else _number(skipped),
+            "wall_time": time.time(),
+            "recorder_seconds": spent - self._told,
+        }
+        row |= {f"learning_rate_{i}": rate for i, rate in enumerate(rates) if i >= self._groups}
+        row |= self._notes.pop(step, {})
+        self._told, self._last = spent, step
+        return row
+
+
+def _number(value: Any) -> float | HostCopy:
+    if not isinstance(value, torch.Tensor):
+        return float(value)
+    if value.numel() != 1:
+        raise InputError(f"step(): loss must be one number, not a tensor of shape {tuple(value.shape)}")
+    return HostCopy(value) if value.device.type == "cuda" else float(value.detach())
+
+
+__all__ = ["Scalars"]
