@@ -14,6 +14,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.durable import Batch
+from deeptracker.store.spans import Thinned
 from deeptracker.store.zarrays import Writable, open_for_reading, reshaped
 
 Key = tuple[Any, ...]
@@ -129,7 +130,7 @@ class RowFiles:
                     f"{self.folder}: the file of rows from {int(number) * self.file_rows} is missing"
                 )
 
-    def write(self, start: int, data: np.ndarray[Any, Any], batch: Batch) -> None:
+    def write(self, start: int, data: np.ndarray[Any, Any], batch: Batch, thinned: Thinned | None = None) -> None:
         """Put rows at ``start``, the end of the array then; earlier rows are never at risk.
 
         Parameters
@@ -137,6 +138,7 @@ class RowFiles:
         start : row at which the data begin; rows before it must be there.
         data : shape (rows, …).
         batch : what the files become part of; they take their places when it is finished.
+        thinned : rows that are gone: a file that they begin may be missing, and is begun again.
         """
         size, done = self.file_rows, 0
         while done < len(data) and 0 not in self.row_shape:
@@ -145,7 +147,8 @@ class RowFiles:
             # Inner chunks past the last row stay away: a shard that is begun costs what it holds.
             rows = -(-(offset + take) // self._chunk_rows) * self._chunk_rows
             block = np.full((rows, *self.row_shape), self._metadata.fill_value, data.dtype)
-            if offset:
+            gone = thinned is not None and bool(thinned.covers(number * size)) and not self._file(number).exists()
+            if offset and not gone:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
             part = batch.aside()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,9 @@ from deeptracker.store.commit import holds_run
 from deeptracker.store.durable import is_locked
 from deeptracker.store.layout import LOCK
 from deeptracker.store.run import Run, open_run
+from deeptracker.store.space import bytes_on_disk
 
 COLUMNS = ("name", "iterations", "layers", "filters", "passes", "images", "bytes", "state", "started", "committed")
-
-
-def bytes_on_disk(folder: Path) -> int:
-    """Bytes of all files below a folder; files that vanish meanwhile count nothing."""
-    total = 0
-    for here, _, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(here, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def state(run: Run) -> str:

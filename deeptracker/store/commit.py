@@ -13,6 +13,7 @@ from deeptracker.errors import DamagedRunError, NewerRunError, NotARunError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.durable import write_file
 from deeptracker.store.layout import COMMIT, LOG, run_folder
+from deeptracker.store.spans import NOTHING, Span, Thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How far a growing group has come: rows in shards, rows in the tail, first and last position."""
+    """How far a growing group has come: rows in shards, rows in the tail, first and last position; which are gone."""
 
     axis: str
     shard_rows: int
@@ -35,6 +36,7 @@ class Growth:
     tail: int = 0
     first: int | None = None
     last: int | None = None
+    thinned: Thinned = NOTHING
 
     @property
     def rows(self) -> int:
@@ -83,6 +85,7 @@ def _encode(commit: Commit) -> bytes:
                 name: {"dims": column.dims, "dtype": column.dtype, "shape": column.shape}
                 for name, column in growth.columns.items()
             },
+            **({"thinned": _encode_thinned(growth.thinned)} if growth.thinned else {}),
         }
         for path, growth in commit.groups.items()
     }
@@ -114,6 +117,7 @@ def _decode(document: Mapping[str, Any]) -> Commit:
                 name: Column(tuple(column["dims"]), column["dtype"], tuple(column["shape"]))
                 for name, column in entry["columns"].items()
             },
+            thinned=_decode_thinned(entry.get("thinned")),
         )
         for path, entry in document["groups"].items()
     }
@@ -132,6 +136,14 @@ def _decode(document: Mapping[str, Any]) -> Commit:
         tail=tail,
         tables=document["tables"],
     )
+
+
+def _encode_thinned(thinned: Thinned) -> dict[str, Any]:
+    return {"spans": [(s.start, s.stop, s.nbytes) for s in thinned.spans], "renewed": thinned.renewed}
+
+
+def _decode_thinned(entry: Mapping[str, Any] | None) -> Thinned:
+    return NOTHING if entry is None else Thinned(tuple(Span(*s) for s in entry["spans"]), entry["renewed"])
 
 
 def save_commit(folder: Path, commit: Commit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
@@ -19,9 +20,10 @@ from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
 from deeptracker.store.durable import Batch, move_folder, sync_tree
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.layout import LOG, MAKING, TAIL
+from deeptracker.store.layout import LOG, MAKING, TAIL, is_plain
 from deeptracker.store.rows import Block
 from deeptracker.store.shards import cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
+from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
 from deeptracker.store.tail import write_tail
 from deeptracker.store.zarrays import make_group
@@ -117,6 +119,14 @@ class Disk:
         for files, rows in shortened:
             files.drop_after(rows)
 
+    def thin(self, spans: Mapping[str, Iterable[Span]]) -> None:
+        """Say that whole shards of some groups count no more; their files are still there: see ``remove_thinned``."""
+        commit = self.commit
+        for group, more in spans.items():
+            growth = commit.groups[group]
+            commit = commit.with_group(group, replace(growth, thinned=growth.thinned.add(more)))
+        self.save(commit)
+
     def finish(self) -> None:
         """Bring every row into the hierarchy, the last shard partly filled: the run is plain Zarr then."""
         commit = self.commit
@@ -152,6 +162,7 @@ class Disk:
         for child in (self.path / MAKING).iterdir() if (self.path / MAKING).is_dir() else ():
             if child not in tables:
                 shutil.rmtree(child, ignore_errors=True)
+        remove_thinned(self.path, self.commit)
 
     def _finish_moves(self) -> None:
         """Bring tables that were committed but not yet moved to their place in the hierarchy."""
@@ -163,6 +174,17 @@ class Disk:
 
     def _tail_name(self) -> str:
         return f"{self.commit.generation + 1:09d}.tail"
+
+
+def remove_thinned(path: Path, commit: Commit) -> None:
+    """Delete the files of shards that a commit says are thinned, where they are still there."""
+    for group, growth in commit.groups.items():
+        gone = {str(number) for number in growth.thinned.shards(growth.shard_rows)}
+        for name, column in growth.columns.items() if gone else ():
+            place = path / LOG / group / name / "c"
+            if place.is_dir() and not is_plain(column.shape, column.dims):
+                for number in gone.intersection(os.listdir(place)):
+                    shutil.rmtree(place / number)
 
 
 def making_folder(path: Path, group: str, version: int) -> Path:
@@ -184,4 +206,4 @@ def read_table(path: Path, commit: Commit, group: str) -> xr.Dataset | None:
     )
 
 
-__all__ = ["Disk", "making_folder", "read_table"]
+__all__ = ["Disk", "making_folder", "read_table", "remove_thinned"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,23 +15,24 @@ from deeptracker import conform
 from deeptracker.errors import DamagedRunError, RunError
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.commit import Column, Commit, load_commit, stamp
-from deeptracker.store.layout import LOG, TAIL
+from deeptracker.store.layout import LOG, TAIL, is_plain
+from deeptracker.store.spans import NOTHING
 from deeptracker.store.tail import read_tail
 
 _ATTEMPTS = 5
 
 
-@lru_cache(maxsize=256)
-def _history(folder: Path, seen: tuple[int, int]) -> tuple[str, int]:
-    commit = load_commit(folder)
-    return commit.run, commit.cuts
+@lru_cache(maxsize=32)
+def _history(folder: Path, seen: tuple[int, int]) -> Commit:
+    return load_commit(folder)
 
 
 class JoinedArray(BackendArray):
     """A variable of a growing group as one commit has it; cheap to pickle, and to index lazily.
 
     While a writer goes on, rows move from the tail into shards. Row numbers never change (until rows are cut), so a
-    row that is no longer where this commit says is looked up in the newest one.
+    row that is no longer where this commit says is looked up in the newest one. Rows that were thinned read as the
+    fill value; numbers and coordinates lie in plain chunks, and stay.
 
     Parameters
     ----------
@@ -44,12 +46,22 @@ class JoinedArray(BackendArray):
         self.folder, self.group, self.name = folder, group, name
         self.run, self.cuts, self.generation, self.growth = commit.run, commit.cuts, commit.generation, growth
         self.column: Column = growth.columns[name]
+        self.thinned = NOTHING if is_plain(self.column.shape, self.column.dims) else growth.thinned
         self.tail = tuple((file.name, *file.spans[group]) for file in commit.tail if group in file.spans)
         self.shape = (growth.rows, *self.column.shape)
         self.dtype = np.dtype(self.column.dtype)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return ("deeptracker", str(self.folder), self.run, self.cuts, self.group, self.name, self.shape)
+        return (
+            "deeptracker",
+            str(self.folder),
+            self.run,
+            self.cuts,
+            self.group,
+            self.name,
+            self.shape,
+            *((span.start, span.stop) for span in self.thinned.spans),
+        )
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._take)
@@ -72,7 +84,7 @@ class JoinedArray(BackendArray):
         DamagedRunError
             Bytes are not what was written; names group and variable.
         RunError
-            The rows were cut away since this commit.
+            The rows were cut away, or thinned, since this commit.
         """
         where = self
         rest = tuple(slice(None) for _ in self.column.shape) if rest is None else rest
@@ -80,27 +92,36 @@ class JoinedArray(BackendArray):
             try:
                 result = where._read(rows, rest)
             except (OSError, DamagedRunError) as error:
-                newer = self._newest()
+                newer = self._newest(rows)
                 if newer is None or newer.generation == where.generation:
                     raise self._damaged(error) from error
                 where = newer
                 continue
-            self._check_history()
+            self._check_history(rows)
             return result
         raise RunError(f"{self.folder} changes faster than it can be read: try again")
 
-    def _check_history(self) -> None:
+    def _check_history(self, rows: slice | np.ndarray[Any, Any]) -> None:
         try:
-            unchanged = _history(self.folder, stamp(self.folder)) == (self.run, self.cuts)
+            now = _history(self.folder, stamp(self.folder))
         except FileNotFoundError:
             raise RunError(f"{self.folder} is gone: open it again where it lies now") from None
-        if not unchanged:
+        if (now.run, now.cuts) != (self.run, self.cuts):
             raise RunError(
                 f"{self.folder}: rows were dropped from the run since it was opened: call refresh() and read again"
             )
+        if now.generation == self.generation or is_plain(self.column.shape, self.column.dims):
+            return
+        thinned = now.groups[self.group].thinned if self.group in now.groups else NOTHING
+        # A file that is deleted while it is read gives fill values: they must not pass for what this commit holds.
+        if thinned != self.thinned and (thinned.covers(_numbers(rows)) & ~self.thinned.covers(_numbers(rows))).any():
+            raise RunError(
+                f"{self.folder}: rows of {self.group} were thinned since the run was opened: call refresh() and read "
+                "again"
+            )
 
-    def _newest(self) -> JoinedArray | None:
-        self._check_history()
+    def _newest(self, rows: slice | np.ndarray[Any, Any]) -> JoinedArray | None:
+        self._check_history(rows)
         commit = load_commit(self.folder)
         if self.name not in commit.groups[self.group].columns:
             return None
@@ -124,13 +145,29 @@ class JoinedArray(BackendArray):
             head, behind = rows[:inside], rows[inside:] if inside < len(rows) else None
         parts = []
         if inside:
-            array = row_files(self.folder / LOG / self.group / self.name, (self.run, self.cuts))
-            parts.append(array.read(head, rest))
+            parts.append(self._from_shards(head, rest))
         if behind is not None:
             parts.append(self._from_tail(behind, rest))
         if not parts:
             return outer(np.empty((0, *self.column.shape), self.dtype), rest)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _from_shards(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
+        array = row_files(self.folder / LOG / self.group / self.name, (self.run, self.cuts))
+        gone = self.thinned.covers(numbers := _numbers(rows)) if self.thinned else np.zeros(0, bool)
+        if not gone.any():
+            return array.read(rows, rest)
+        borders = [0, *(np.flatnonzero(np.diff(gone)) + 1).tolist(), len(numbers)]
+        parts = []
+        for first, stop in itertools.pairwise(borders):
+            if gone[first]:
+                nothing = np.broadcast_to(np.asarray(self.fill, self.dtype), (stop - first, *self.column.shape))
+                parts.append(outer(nothing, rest))
+            elif isinstance(rows, slice):
+                parts.append(array.read(slice(int(numbers[first]), int(numbers[stop - 1]) + 1, rows.step), rest))
+            else:
+                parts.append(array.read(numbers[first:stop], rest))
+        return np.concatenate(parts)
 
     def _from_tail(self, rows: np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
         out = np.full((len(rows), *self.column.shape), self.fill, self.dtype)
@@ -149,10 +186,14 @@ class JoinedArray(BackendArray):
 
     @property
     def fill(self) -> Any:
-        """Value of the rows before a variable first appeared."""
+        """Value of the rows before a variable first appeared, and of those that were thinned."""
         if self.name == self.growth.axis:
             return -1
         return conform.variable(self.group, self.name).fill
+
+
+def _numbers(rows: slice | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.arange(rows.start, rows.stop, rows.step or 1) if isinstance(rows, slice) else rows
 
 
 def outer(block: np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:

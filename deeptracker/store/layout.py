@@ -58,13 +58,18 @@ def shard_rows(row_bytes: int) -> int:
     return min(max(1 << (wanted.bit_length() - 1), SHARD_ROWS[0]), SHARD_ROWS[1])
 
 
+def is_plain(row_shape: tuple[int, ...], dims: tuple[str, ...]) -> bool:
+    """Whether a growing array lies in plain chunks: they span many shards of its group, and are never thinned."""
+    return not row_shape or "param_group" in dims
+
+
 def growing_grid(row_shape: tuple[int, ...], rows_per_shard: int, dims: tuple[str, ...] = ()) -> Grid:
     """Grid of an array that grows along its first axis: whole rows in every shard, small inner chunks.
 
     Numbers (and a few of them, such as the learning rate of each parameter group) lie in plain, larger chunks: a
     shard of them would be a small file for every few thousand rows.
     """
-    if not row_shape or "param_group" in dims:
+    if is_plain(row_shape, dims):
         return Grid((PLAIN_CHUNK, *row_shape), None)
     inner: list[int] = []
     room = INNER[1]

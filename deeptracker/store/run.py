@@ -22,21 +22,11 @@ from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import read_table
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.labels import labelled
-from deeptracker.store.layout import LOG, PLAIN_CHUNK, run_folder
+from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain, run_folder
+from deeptracker.store.missing import why_missing
+from deeptracker.store.space import bytes_by_group, thinned_table
 from deeptracker.store.stage import StageWriter, load_stages
 from deeptracker.store.tables import read_group, variable_attributes
-
-_MAKERS = {
-    "architecture": "record the run with deeptracker.Recorder",
-    "scalars": "record the run with deeptracker.Recorder, and call recorder.step(step, loss=…)",
-    "filters": "record the run with deeptracker.Recorder, and call recorder.step(step)",
-    "layers": "record the run with deeptracker.Recorder, and call recorder.step(step)",
-    "batches": "give recorder.step(…, batch_ids=…, batch_labels=…) when recording",
-    "weights": "ask for raw weights when recording",
-    "initial": "record the run with deeptracker.Recorder",
-    "images": "call recorder.images(target=…) when recording",
-    "validation": "call recorder.validate(step, loader) or recorder.validation(step, …) when recording",
-}
 
 
 def open_run(path: str | Path) -> Run:
@@ -127,7 +117,7 @@ class Run:
             The run lacks the group; the message names what makes it.
         """
         if not self.has(group):
-            raise MissingGroupError(self._missing(group))
+            raise MissingGroupError(why_missing(self.path, group, self.groups, self.stages))
         if group in self.commit.groups:
             dataset, rows = self._growing(group)
         else:
@@ -149,7 +139,7 @@ class Run:
             else:
                 lazy: Any = indexing.LazilyIndexedArray(array)
                 variables[name] = xr.Variable(column.dims, lazy, variable_attributes(group, name, {}))
-        plain = all(len(column.dims) == 1 or "param_group" in column.dims for column in growth.columns.values())
+        plain = all(is_plain(column.shape, column.dims) for column in growth.columns.values())
         return dataset.assign(variables), PLAIN_CHUNK if plain else growth.shard_rows
 
     def _whole(self, group: str) -> tuple[xr.Dataset, int]:
@@ -179,19 +169,6 @@ class Run:
             return None
         images = f"images/{parts[1]}"
         return self.dataset(images) if self.has(images) else None
-
-    def _missing(self, group: str) -> str:
-        first = group.split("/")[0]
-        if first in STAGES:
-            stage = self.stages.get(first)
-            if stage is not None:
-                known = ", ".join(sorted(stage["groups"]))
-                return f"{self.path} has no group {group!r}; its stage {first} holds {known}"
-            return f"{self.path} has no {first!r} yet: run deeptracker analyze {self.path}"
-        remedy = _MAKERS.get(first)
-        if remedy is None:
-            return f"{self.path} has no group {group!r}: it holds {', '.join(self.groups) or 'nothing yet'}"
-        return f"{self.path} holds no {group!r}: {remedy}"
 
     @property
     def scalars(self) -> xr.Dataset:
@@ -241,6 +218,19 @@ class Run:
         tree = xr.DataTree.from_dict(datasets, name=self.path.name)
         tree.attrs.update(self.attributes)
         return tree
+
+    @property
+    def thinned(self) -> pd.DataFrame:
+        """What was deleted to keep the disk budget: ``group``, ``first`` and ``last`` iteration, ``rows``, ``bytes``.
+
+        Statistics of these rows read as NaN (whole numbers as −1); their minima, means and maxima stay in
+        ``index/filters_8`` and the coarser bins.
+        """
+        return thinned_table(self.path, self.commit)
+
+    def bytes_by_group(self) -> dict[str, int]:
+        """Bytes on disk by group, largest first; ``tail`` and ``other`` hold what belongs to no single group."""
+        return bytes_by_group(self.path, self.commit, self.stages)
 
     def refresh(self) -> Run:
         """The run as it is now."""

@@ -45,7 +45,7 @@ def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
     batch = Batch(folder / MAKING / "shards", folder / LOG)
     for name, column in growth.columns.items():
         array = _array(folder, place / name, group, name, column, growth)
-        array.write(growth.shards, read_rows(folder, commit, group, name, growth.shards, stop), batch)
+        array.write(growth.shards, read_rows(folder, commit, group, name, growth.shards, stop), batch, growth.thinned)
     batch.finish()
     moved = stop - growth.shards
     return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
@@ -91,7 +91,8 @@ def cut_rows(folder: Path, commit: Commit, keep: Mapping[str, int], name: str) -
             first, last = None, None
             if rows:
                 first, last = growth.first, int(read_rows(folder, commit, group, growth.axis, rows - 1, rows)[0])
-            groups[group] = replace(growth, shards=shards, tail=rows - shards, first=first, last=last)
+            kept = growth.thinned.cut(rows)
+            groups[group] = replace(growth, shards=shards, tail=rows - shards, first=first, last=last, thinned=kept)
         if rows > shards:
             blocks[group] = (shards, {c: read_rows(folder, commit, group, c, shards, rows) for c in growth.columns})
     tail = (write_tail(folder / TAIL, name, blocks),) if blocks else ()

@@ -11,7 +11,7 @@ from pathlib import Path
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.arrays import row_files
 from deeptracker.store.commit import Commit, load_commit
-from deeptracker.store.disk import making_folder
+from deeptracker.store.disk import making_folder, remove_thinned
 from deeptracker.store.durable import WriterLock
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.layout import ANALYSIS_LOCK, LOCK, LOG, MAKING, TAIL, run_folder
@@ -129,6 +129,7 @@ def _cause(error: Exception) -> str:
 def _repair(folder: Path, commit: Commit, findings: list[Finding]) -> list[Finding]:
     lock = WriterLock(folder / LOCK, folder)
     try:
+        commit = load_commit(folder)  # as the writer left it that held the lock until now
         named = {file.name for file in commit.tail}
         for child in (folder / TAIL).iterdir() if (folder / TAIL).is_dir() else ():
             if child.name not in named:
@@ -137,10 +138,15 @@ def _repair(folder: Path, commit: Commit, findings: list[Finding]) -> list[Findi
         for child in (folder / MAKING).iterdir() if (folder / MAKING).is_dir() else ():
             if child not in tables:
                 shutil.rmtree(child, ignore_errors=True)
+        remove_thinned(folder, commit)
     finally:
         lock.release()
     if not findings:
         return findings
+    if any(growth.thinned for growth in commit.groups.values()):
+        # What thinned rows were is known there alone: dropped, it could not be made again.
+        keep = "it holds what was thinned: restore it from a copy, or delete it by hand and analyze"
+        return [Finding(f.group, f.variable, f.rows, f"{f.problem}; {keep}") for f in findings]
     lock = WriterLock(folder / ANALYSIS_LOCK, folder)
     try:
         broken = {finding.group.split("/")[0] for finding in findings}
