@@ -1,13 +1,13 @@
 """Describes a model: its layers in order of execution, their filters, blocks, stages, normalisations and edges.
 
 The order comes from forward hooks on the first pass, the connections from autograd's graph of that pass; both are
-taken off again at once. A layer that the pass did not reach keeps its place in ``named_modules``. Inside a compiled
+taken off again at once. Layers that the pass did not reach come last, in order of registration. Inside a compiled
 model there is neither: then the order is that of registration, and a normalisation follows the layer before it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from torch import nn
 from deeptracker.conform import build
 from deeptracker.places import places
 from deeptracker.record.graph import Follows, read_graph
-from deeptracker.record.layers import NORMALISATIONS, Layer, clean, find_layers, is_wrapped
+from deeptracker.record.layers import Layer
+from deeptracker.record.modules import NORMALISATIONS, find_layers
+from deeptracker.record.wrappers import clean, is_wrapped
 
 
 @dataclass(slots=True)
@@ -79,6 +81,23 @@ class Description:
         )
 
 
+@dataclass(slots=True)
+class FirstPass:
+    """What the hooks saw of a model's first forward pass.
+
+    ``order`` are the names of modules as they were called, ``used`` the parameters that they had then (FSDP swaps
+    them for the time of the pass), ``output`` is what the model returned.
+    """
+
+    order: list[str] = field(default_factory=list)
+    used: list[tuple[nn.Module, str, torch.Tensor]] = field(default_factory=list)
+    output: Any = None
+
+    def parameters(self, owner: nn.Module, attribute: str, now: torch.Tensor) -> set[int]:
+        """Identities of a parameter: that of now, and those that it had during the pass."""
+        return {id(now)} | {id(p) for module, name, p in self.used if module is owner and name == attribute}
+
+
 def _shape(module: nn.Module, attribute: str) -> str:
     value = getattr(module, attribute, ())
     return "×".join(str(v) for v in value)
@@ -91,35 +110,41 @@ def find(model: nn.Module, include: str | None, exclude: str | None) -> Descript
     return Description(layers, left_out, {clean(name, wrapped): m for name, m in model.named_modules()})
 
 
-def describe(description: Description, order: list[str], output: Any) -> None:
-    """Complete a description from one forward pass: sort the layers by ``order``, attach what follows each.
+def describe(description: Description, seen: FirstPass) -> None:
+    """Complete a description from one forward pass: sort the layers by execution, attach what follows each."""
+    rank = {name: i for i, name in reversed(list(enumerate(seen.order)))}
 
-    ``order`` holds names of modules as they were called; ``output`` is what the model returned.
-    """
-    rank = {name: i for i, name in reversed(list(enumerate(order)))}
-    called = {id(description.modules[name]): place for name, place in rank.items() if name in description.modules}
-    description.layers.sort(key=lambda layer: called.get(id(layer.module), len(order)))
+    def place(layer: Layer) -> int:
+        name = description.name_of(layer.module)
+        while name and name not in rank:  # an attention applies its output projection without calling it
+            name = name.rpartition(".")[0]
+        return rank.get(name, len(seen.order))
+
+    description.layers.sort(key=place)
     if description.fixed is not None:
-        place = {name: i for i, name in enumerate(description.fixed)}
-        description.layers.sort(key=lambda layer: place[layer.name])
-    description.order = "execution" if order else "registration"
+        fixed = {name: i for i, name in enumerate(description.fixed)}
+        description.layers.sort(key=lambda layer: fixed[layer.name])
+    description.order = "execution" if seen.order else "registration"
     norms = {
-        id(module.weight): name
+        key: name
         for name, module in description.modules.items()
         if isinstance(module, NORMALISATIONS) and isinstance(getattr(module, "weight", None), nn.Parameter)
+        for key in seen.parameters(module, "weight", module.weight)
     }
     same: dict[int, list[Layer]] = {}
     for layer in description.layers:
-        same.setdefault(id(layer.parameter), []).append(layer)
-    follows = read_graph(output, {key: members[0].name for key, members in same.items()}, norms)
+        for key in seen.parameters(layer.owner, layer.attribute, layer.parameter):
+            same.setdefault(key, []).append(layer)
+    computed = {layer.name for layer in description.layers if layer.is_computed}
+    follows = read_graph(seen.output, {key: members[0].name for key, members in same.items()}, norms, computed)
     together = {members[0].name: {m.name for m in members} for members in same.values()}
     for members in same.values():
         if (found := follows.get(members[0].name)) is not None:
             feeds = {name for first in found.feeds for name in together[first]}
             for layer in members:
                 layer.follows = Follows(found.normalisation, found.activation, found.direct, set(feeds))
-    if not follows:
-        _guess_normalisations(description)
+    read = {name for first in follows for name in together[first]}
+    _guess_normalisations(description, read)
     for layer in description.layers:
         norm = description.modules.get(layer.follows.normalisation)
         if norm is not None and _width(norm) != layer.filters:
@@ -134,13 +159,18 @@ def _width(norm: nn.Module) -> int:
     return int(getattr(norm, "num_features", getattr(norm, "num_channels", 0)))
 
 
-def _guess_normalisations(description: Description) -> None:
-    """Where no graph could be read: the normalisation that is registered right after a layer."""
-    before: Layer | None = None
-    layer_of = {id(layer.module): layer for layer in description.layers}
+def _guess_normalisations(description: Description, read: set[str]) -> None:
+    """For layers that no graph told about (compiled): the normalisation that is registered right after a layer."""
+    before: list[Layer] = []
+    layers_of: dict[int, list[Layer]] = {}
+    for layer in description.layers:
+        layers_of.setdefault(id(layer.module), []).append(layer)
+    claimed = {layer.follows.normalisation for layer in description.layers}
     for name, module in description.modules.items():
-        if id(module) in layer_of:
-            before = layer_of[id(module)]
-        elif isinstance(module, NORMALISATIONS) and before is not None:
-            before.follows.normalisation = name
-            before = None
+        if id(module) in layers_of:
+            before = layers_of[id(module)]
+        elif isinstance(module, NORMALISATIONS):
+            for layer in before:
+                if layer.name not in read and name not in claimed:
+                    layer.follows.normalisation = name
+            before = []

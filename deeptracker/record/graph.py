@@ -7,6 +7,7 @@ autograd builds anyway. Nothing is kept of it after the walk.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ _ACTIVATIONS = {
     "Elu": "ELU", "Hardtanh": "Hardtanh", "Hardswish": "Hardswish", "Softplus": "Softplus", "Mish": "Mish",
     "Prelu": "PReLU",
 }  # fmt: skip
+_APPLICATIONS = ("Convolution", "Addmm", "Mm", "Bmm", "Baddbmm", "Matmul", "Linear", "Trilinear", "Mkldnn", "Cudnn")
+_FAR = 30  # nodes between a parameter and the use of what is computed from it
 
 
 @dataclass(slots=True)
@@ -45,20 +48,24 @@ def _activation(node: Any) -> str:
     return next((label for start, label in _ACTIVATIONS.items() if name.startswith(start + "Backward")), "")
 
 
-def read_graph(output: Any, layers: dict[int, str], norms: dict[int, str]) -> dict[str, Follows]:
+def read_graph(
+    output: Any, layers: dict[int, str], norms: dict[int, str], computed: Collection[str] = ()
+) -> dict[str, Follows]:
     """Walk back from a forward pass's output.
 
     Parameters
     ----------
     output : what the model returned, with its graph.
     layers, norms : id of the weight parameter → name of the module.
+    computed : layers whose weight is computed from the parameter: other nodes lie between it and its use.
 
     Returns
     -------
-    layer → what follows it. Empty where the pass had no graph (no gradient, compiled).
+    layer → what follows it. Without the layers of which the pass had no graph (no gradient, compiled).
     """
     users: dict[Any, list[Any]] = defaultdict(list)
     owner: dict[Any, str] = {}
+    shared: set[Any] = set()  # compiled code is one node over many layers
     norm_of: dict[Any, str] = {}
     stack = [t.grad_fn for t in tensors(output) if t.grad_fn is not None]
     seen = set(stack)
@@ -70,7 +77,9 @@ def read_graph(output: Any, layers: dict[int, str], norms: dict[int, str]) -> di
             variable = getattr(source, "variable", None)
             if variable is not None:
                 if id(variable) in layers:
-                    owner[node] = layers[id(variable)]
+                    name = layers[id(variable)]
+                    if owner.setdefault(node, name) != name:
+                        shared.add(node)
                 elif id(variable) in norms:
                     norm_of[node] = norms[id(variable)]
                 continue
@@ -78,17 +87,40 @@ def read_graph(output: Any, layers: dict[int, str], norms: dict[int, str]) -> di
             if source not in seen:
                 seen.add(source)
                 stack.append(source)
+    for node in shared:
+        del owner[node]
     # A transposed or viewed weight (linear layers) hangs one node below the operation that uses it.
-    for node in [n for n in owner if not _is_operation(n)]:
-        name, current = owner.pop(node), node
-        while users[current] and not _is_operation(current):
-            current = users[current][0]
-        owner[current] = name
+    for node in [n for n in owner if not _is_operation(n) or owner[n] in computed]:
+        name = owner.pop(node)
+        use = _application(node, users) if name in computed else _operation(node, users)
+        if use is not None:
+            owner[use] = name
     out: dict[str, Follows] = {}
     for node, name in owner.items():
         if name not in out:
             out[name] = _follow(node, users, owner, norm_of)
     return out
+
+
+def _operation(node: Any, users: dict[Any, list[Any]]) -> Any:
+    """The operation that uses a weight which was only looked at differently."""
+    while users[node] and not _is_operation(node):
+        node = users[node][0]
+    return node
+
+
+def _application(node: Any, users: dict[Any, list[Any]]) -> Any:
+    """The convolution or product that uses a weight which was computed."""
+    queue = [node]
+    seen: set[Any] = set()
+    while queue and len(seen) < _FAR:
+        node = queue.pop(0)
+        if node.name().startswith(_APPLICATIONS):
+            return node
+        if node not in seen:
+            seen.add(node)
+            queue += users[node]
+    return None
 
 
 def _is_operation(node: Any) -> bool:

@@ -4,6 +4,7 @@ forward of the model          first pass only: order of the layers, graph       
 loss.backward()
 optimizer.step()
     pre-step hook             learning rates; gradients, where a record is due
+                              (where optimizer.step() gets a closure: once that was called, since it computes them)
     (the optimizer's update)
 recorder.step(n)              weights are read, rows are written; what no hook read is read here
 """
@@ -16,7 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from deeptracker.record.describe import Description, describe
+from deeptracker.record.describe import Description, FirstPass, describe
+from deeptracker.record.layers import Layer
+from deeptracker.record.modules import NORMALISATIONS
 
 
 class Hooks:
@@ -24,7 +27,7 @@ class Hooks:
 
     Parameters
     ----------
-    before : called inside ``optimizer.step()``, before the update.
+    before : called inside ``optimizer.step()`` with its gradients there, before the update.
     guard : wraps every callback, so that a fault of ours never ends the training.
     """
 
@@ -38,21 +41,34 @@ class Hooks:
         guard: Callable[[Callable[[], None]], None],
     ) -> None:
         self.described = False
-        self._description = description
-        self._order: list[str] = []
+        self._description, self._before, self._guard = description, before, guard
+        self._seen = FirstPass()
         self._handles: list[Any] = []
         self._first_pass: list[Any] = [model.register_forward_hook(self._after_forward)]
-        self._guard = guard
-        for name in {description.name_of(layer.module): None for layer in description.layers}:
-            self._first_pass.append(description.modules[name].register_forward_hook(self._called(name)))
+        owned: dict[int, list[Layer]] = {}
+        for layer in description.layers:
+            owned.setdefault(id(layer.module), []).append(layer)
+        for name, module in description.modules.items():
+            hook: Callable[..., None] | None = None
+            if id(module) in owned:
+                hook = self._called(name, [(layer.owner, layer.attribute) for layer in owned.pop(id(module))])
+            elif isinstance(module, NORMALISATIONS):
+                hook = self._called(None, [(module, "weight")])
+            if hook is not None:  # before FSDP's own, which takes the parameters away again
+                self._first_pass.append(module.register_forward_hook(hook, prepend=True))
         for optimizer in optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(lambda o, *_: guard(lambda: before(o))))
+            self._handles.append(optimizer.register_step_pre_hook(self._step))
 
-    def _called(self, name: str) -> Callable[..., None]:
+    def _called(self, name: str | None, parameters: list[tuple[nn.Module, str]]) -> Callable[..., None]:
         def called(*_: Any) -> None:
             # A hook that is compiled into the model would stay there for good, or have it compiled anew.
-            if not torch.compiler.is_compiling():
-                self._order.append(name)
+            if torch.compiler.is_compiling():
+                return
+            if name is not None:
+                self._seen.order.append(name)
+            for owner, attribute in parameters:
+                if (used := owner._parameters.get(attribute)) is not None:
+                    self._seen.used.append((owner, attribute, used))
 
         return called
 
@@ -62,7 +78,7 @@ class Hooks:
         if torch.is_grad_enabled():  # a pass without gradients has no graph to read
             self._guard(lambda: self.finish(output))
         else:
-            self._order.clear()
+            self._seen = FirstPass()
 
     def finish(self, output: Any = None) -> None:
         """Complete the description, once, and take off the hooks that served it."""
@@ -72,7 +88,28 @@ class Hooks:
         for handle in self._first_pass:
             handle.remove()
         self._first_pass.clear()
-        describe(self._description, self._order, output)
+        seen, self._seen = self._seen, FirstPass()  # holds the graph no longer than needed
+        seen.output = output
+        describe(self._description, seen)
+
+    def _step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if not callable(closure):
+            self._guard(lambda: self._before(optimizer))
+            return None
+        read = False
+
+        def evaluated(*inputs: Any, **named: Any) -> Any:
+            nonlocal read
+            loss = closure(*inputs, **named)
+            if not read:  # a search along a line evaluates many times: the first is at the weights before the step
+                read = True
+                self._guard(lambda: self._before(optimizer))
+            return loss
+
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": evaluated}
+        return (args[0], evaluated, *args[2:]), kwargs
 
     def remove(self) -> None:
         """Take everything off."""

@@ -1,0 +1,46 @@
+"""What libraries wrap around a model: names without it, and the module to call where a wrapper would do more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def clean(name: str, wrapped: bool) -> str:
+    """Names without the wrappers of DDP, FSDP, checkpointing and torch.compile."""
+    parts = [part for part in name.split(".") if part not in _WRAPPERS]
+    return ".".join(parts[1:] if wrapped and parts[:1] == ["module"] else parts)
+
+
+def is_wrapped(model: nn.Module) -> bool:
+    """Whether the model is inside a wrapper that calls it ``module``."""
+    return isinstance(getattr(model, "_orig_mod", model), _PARALLEL)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside DDP: calling the wrapper would synchronise buffers, for which every rank has to call it."""
+    inner = getattr(model, "_orig_mod", model)
+    if isinstance(inner, nn.parallel.DistributedDataParallel):
+        return unwrapped(inner.module)
+    return model
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """No compiled code inside: that would not call the hooks which were registered after it was made."""
+    set_stance = getattr(torch.compiler, "set_stance", None)  # since torch 2.6
+    if "torch._dynamo" not in sys.modules or set_stance is None:
+        yield
+        return
+    with set_stance("force_eager"):
+        yield
+
+
+__all__ = ["clean", "eager", "is_wrapped", "unwrapped"]
