@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test faults lint types setup browser clean picture
+.PHONY: demo test faults bench lint types setup browser clean picture
 
 setup: $(READY)
 
@@ -42,6 +42,16 @@ browser: $(READY)
 # make faults ARGS="--seeds 5 --first-seed 1000"
 faults: $(READY)
 	$(BIN)/python workflows/planted_faults.py $(ARGS)
+
+# What we claim about speed and size, each beside its limit and its peers; a quiet machine gives the truest figures.
+# make bench BENCHMARKS=snapshot ARGS="--rounds 100"
+BENCHMARKS ?= snapshot overhead disk
+bench: $(VENV)/.ready-bench
+	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
+
+$(VENV)/.ready-bench: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorboard
+	touch $@
 
 # The picture of the explorer in the README, from a demo run.
 picture: $(READY) browser

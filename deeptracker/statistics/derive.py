@@ -1,49 +1,94 @@
-"""From accumulators to the named statistics of the data model; the same for filters and for layers."""
+"""From accumulators to the named statistics of the data model; the same for filters and for layers.
+
+One compiled pass over the rows: on a small net, forty NumPy calls a record would cost more than the training step.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
 import numpy.typing as npt
 
-from deeptracker.statistics.accumulate import GRADIENT, WEIGHT
+from deeptracker.statistics.accumulate import GRADIENT
 
-Float64 = npt.NDArray[np.float64]
+_MOMENTS = ("min", "max", "mean", "std", "norm1", "norm2", "rms", "zero_fraction")
+NAMES = (
+    *(f"w_{short}" for short in _MOMENTS),
+    *(f"g_{short}" for short in _MOMENTS),
+    "grad_ratio1", "grad_ratio2", "update_norm1", "update_norm2", "update_ratio1", "update_ratio2", "update_cosine",
+    "update_angle", "rotation_from_init",
+)  # fmt: skip
 
 
-def _ratio(top: Float64, bottom: Float64) -> Float64:
-    """Quotient; a zero denominator gives NaN, not an epsilon."""
-    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom != 0)
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _ratio(top: float, bottom: float) -> float:
+    return top / bottom if bottom != 0 else np.nan  # a zero denominator gives NaN, not an epsilon
 
 
-def _angle(distance_square: Float64, norm: Float64, other: Float64) -> Float64:
-    """Angle between two vectors from their distance and norms, radians.
-
-    sin²(θ/2) = (‖a − b‖² − (‖a‖ − ‖b‖)²) / (4‖a‖‖b‖): right to 1e-5 rad, where arccos of a cosine is noise.
-    """
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _angle(distance_square: float, norm: float, other: float) -> float:
+    # sin²(θ/2) = (‖a − b‖² − (‖a‖ − ‖b‖)²) / (4‖a‖‖b‖): right to 1e-5 rad for norms within a factor of 100, where
+    # arccos of a float32 cosine is noise.
     sine_square = _ratio(distance_square - (norm - other) ** 2, 4 * norm * other)
-    return 2 * np.arcsin(np.sqrt(np.clip(sine_square, 0, 1)))
+    if np.isnan(sine_square):
+        return np.nan
+    return 2 * np.arcsin(np.sqrt(min(max(sine_square, 0.0), 1.0)))
 
 
-def _moments(letter: str, parts: Float64, columns: tuple[str, ...]) -> dict[str, Float64]:
-    column = {name: parts[:, columns.index(name)] for name in GRADIENT}
-    count, square = column["count"], column["square"]
-    mean = _ratio(column["sum"], count)
-    variance = np.maximum(_ratio(square, count) - mean**2, 0)
-    size = count + column["nonfinite"]
-    return {
-        f"{letter}_min": column["min"],
-        f"{letter}_max": column["max"],
-        f"{letter}_mean": mean,
-        f"{letter}_std": np.sqrt(variance),
-        f"{letter}_norm1": np.where(count > 0, column["norm1"], np.nan),
-        f"{letter}_norm2": np.where(count > 0, np.sqrt(square), np.nan),
-        f"{letter}_rms": np.sqrt(_ratio(square, count)),
-        f"{letter}_zero_fraction": _ratio(column["zeros"], size),
-    }
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _moments(parts: Any, out: Any, row: int) -> None:
+    count, total, norm1, square, low, high, zeros, nonfinite = (
+        parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7],
+    )  # fmt: skip
+    mean = _ratio(total, count)
+    some = count > 0
+    out[0, row] = low
+    out[1, row] = high
+    out[2, row] = mean
+    out[3, row] = np.sqrt(max(_ratio(square, count) - mean * mean, 0.0)) if some else np.nan
+    out[4, row] = norm1 if some else np.nan
+    out[5, row] = np.sqrt(square) if some else np.nan
+    out[6, row] = np.sqrt(_ratio(square, count))
+    out[7, row] = _ratio(zeros, count + nonfinite)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _norm_beside_previous(w: Any) -> float:
+    # Changes are of the weights that are finite on both sides. Where a previous one was not, ‖w‖ of the others
+    # follows from ‖Δw‖² = ‖w‖² + ‖w_prev‖² − 2 w·w_prev; everywhere else the sum itself is more precise.
+    shared = w[11] - w[9] + 2 * w[12]
+    return np.sqrt(max(shared, 0.0)) if w[3] - shared > 1e-9 * (w[3] + w[9] + w[11]) else np.sqrt(w[3])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _derive(weights: Any, gradients: Any, has_previous: bool, out: Any, nonfinite: Any) -> None:
+    for row in range(len(weights)):
+        w, g = weights[row], gradients[row]
+        _moments(w, out[:8], row)
+        _moments(g, out[8:16], row)
+        norm = np.sqrt(w[3])
+        out[16, row] = _ratio(g[2], w[2]) if g[0] > 0 else np.nan
+        out[17, row] = _ratio(np.sqrt(g[3]), norm) if g[0] > 0 else np.nan
+        for k in range(18, 24):
+            out[k, row] = np.nan
+        if has_previous:
+            update, previous = np.sqrt(w[11]), np.sqrt(w[9])
+            now = _norm_beside_previous(w)
+            out[18, row] = w[10]
+            out[19, row] = update
+            out[20, row] = _ratio(w[10], w[8])
+            out[21, row] = _ratio(update, previous)
+            cosine = _ratio(w[12], now * previous)
+            out[22, row] = cosine if np.isnan(cosine) else min(max(cosine, -1.0), 1.0)
+            out[23, row] = _angle(w[11], now, previous)
+        out[24, row] = _angle(w[14], norm, np.sqrt(w[13]))
+        nonfinite[row] = w[7] + g[7]
 
 
 def derive(
-    weights: Float64, gradients: Float64 | None, *, has_previous: bool = True
+    weights: npt.NDArray[np.float64], gradients: npt.NDArray[np.float64] | None, *, has_previous: bool = True
 ) -> dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int32]]:
     """The standard set of statistics (``methods`` §1), one value a row of accumulators.
 
@@ -58,29 +103,17 @@ def derive(
     name → (rows,) float32; ``nonfinite`` int32. NaN where a denominator is zero or nothing is finite.
     """
     if gradients is None:
-        gradients = np.full((len(weights), len(GRADIENT)), np.nan)
-        gradients[:, GRADIENT.index("nonfinite")] = 0
-        gradients[:, GRADIENT.index("count")] = 0
-    column = {name: weights[:, i] for i, name in enumerate(WEIGHT)}
-    norm, previous = np.sqrt(column["square"]), np.sqrt(column["prev_square"])
-    update = np.sqrt(column["update_square"])
-    out = _moments("w", weights, WEIGHT) | _moments("g", gradients, GRADIENT)
-    out["grad_ratio1"] = _ratio(out["g_norm1"], column["norm1"])
-    out["grad_ratio2"] = _ratio(out["g_norm2"], norm)
-    changes = {
-        "update_norm1": column["update_norm1"],
-        "update_norm2": update,
-        "update_ratio1": _ratio(column["update_norm1"], column["prev_norm1"]),
-        "update_ratio2": _ratio(update, previous),
-        "update_cosine": np.clip(_ratio(column["dot_prev"], norm * previous), -1, 1),
-        "update_angle": _angle(column["update_square"], norm, previous),
-    }
-    out |= changes if has_previous else {name: np.full_like(norm, np.nan) for name in changes}
-    out["rotation_from_init"] = _angle(column["drift_square"], norm, np.sqrt(column["init_square"]))
-    nonfinite = column["nonfinite"] + gradients[:, GRADIENT.index("nonfinite")]
-    with np.errstate(over="ignore"):
-        named: dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int32]] = {
-            name: values.astype(np.float32) for name, values in out.items()
-        }
-    named["nonfinite"] = nonfinite.astype(np.int32)
+        gradients = no_gradients(len(weights))
+    out = np.empty((len(NAMES), len(weights)), np.float32)
+    nonfinite = np.empty(len(weights), np.int32)
+    _derive(weights, gradients, has_previous, out, nonfinite)
+    named: dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int32]] = dict(zip(NAMES, out, strict=True))
+    named["nonfinite"] = nonfinite
     return named
+
+
+def no_gradients(rows: int) -> npt.NDArray[np.float64]:
+    """Accumulators of rows that have no gradient (frozen, not read): NaN, of no values."""
+    parts = np.full((rows, len(GRADIENT)), np.nan)
+    parts[:, [GRADIENT.index("count"), GRADIENT.index("nonfinite")]] = 0
+    return parts
