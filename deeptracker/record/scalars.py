@@ -25,8 +25,10 @@ class Scalars:
 
     def __init__(self, spent: Callable[[], float]) -> None:
         self._spent, self._told = spent, 0.0
-        self._notes: dict[int, dict[str, float]] = {}
+        self._notes: dict[int, dict[str, Any]] = {}
         self._last: int | None = None
+        self._open: dict[str, Any] | None = None  # the row of the last step, while it can still take scalars
+        self._without_loss = False
         self._groups: int | None = None
 
     @property
@@ -35,23 +37,33 @@ class Scalars:
         return bool(self._notes)
 
     def note(self, step: int, scalars: dict[str, Any]) -> None:
-        """Keep scalars until the row of ``step`` is written.
+        """Keep scalars until the row of ``step`` is written; the row of the last step takes them, too.
 
         Raises
         ------
         InputError
-            A name is one of ours, a value is no number, or the row of ``step`` was written before.
+            A name is one of ours, a value is no number, or the row of ``step`` was written before. ``loss`` is taken
+            for the row of the last step, where ``step`` was called without one.
         """
-        wrong = _OURS & scalars.keys()
+        late = step == self._last and self._open is not None
+        allowed = {"loss"} if late and self._without_loss else set()
+        wrong = (_OURS - allowed) & scalars.keys()
         if wrong:
             raise InputError(f"log(): {sorted(wrong)[0]!r} is a name of DeepTracker's own; choose another")
-        if self._last is not None and step <= self._last:
-            raise InputError(f"log(): step {step} has its row already; log before step({step})")
+        if self._last is not None and step <= self._last and not late:
+            raise InputError(f"log(): step {step} has its row already; log before the step() that follows it")
         try:
-            values = {name: float(value) for name, value in scalars.items()}
+            values = {name: _number(value) for name, value in scalars.items()}
         except (TypeError, ValueError):
             raise InputError(f"log(): every scalar must be one number, not {scalars}") from None
-        self._notes.setdefault(step, {}).update(values)
+        if self._open is not None and late:
+            self._open.update(values)
+        else:
+            self._notes.setdefault(step, {}).update(values)
+
+    def shut(self) -> None:
+        """The row of the last step is written: it takes no more scalars."""
+        self._open = None
 
     def row(self, step: int, loss: Any, rates: Sequence[float], skipped: torch.Tensor | int | None) -> dict[str, Any]:
         """The row of ``step``; numbers that are still on a device are ``HostCopy``.
@@ -76,6 +88,7 @@ class Scalars:
         row |= {f"learning_rate_{i}": rate for i, rate in enumerate(rates) if i >= self._groups}
         row |= self._notes.pop(step, {})
         self._told, self._last = spent, step
+        self._open, self._without_loss = row, loss is None
         return row
 
 
@@ -83,7 +96,7 @@ def _number(value: Any) -> float | HostCopy:
     if not isinstance(value, torch.Tensor):
         return float(value)
     if value.numel() != 1:
-        raise InputError(f"step(): loss must be one number, not a tensor of shape {tuple(value.shape)}")
+        raise InputError(f"a scalar must be one number, not a tensor of shape {tuple(value.shape)}")
     return HostCopy(value) if value.device.type == "cuda" else float(value.detach())
 
 

@@ -74,6 +74,7 @@ class Snapshots:
         self._description = find(model, include, exclude)
         plan.raw_of(self._description.layers)
         self._tables = Tables(self._description)
+        self.config: dict[str, Any] = {}
         self.scalars = Scalars(spent)
         self._batches = Batches()
         self._outbox = Outbox()
@@ -110,12 +111,14 @@ class Snapshots:
                 "optimizers": [type(optimizer).__name__ for optimizer in self._optimizers.all],
                 "started": time.time(),
                 **self.plan.attributes(),
+                **({"config": self.config} if self.config else {}),
             }
         )
 
     def flush(self, sink: Sink) -> None:
         """Hand every row to the sink, waiting for those that are on their way."""
         self._outbox.deliver(sink, wait=True)
+        self.scalars.shut()
 
     # Inside optimizer.step()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from deeptracker.errors import InputError, MissingExtraError
 from deeptracker.recording.guard import Guard, say
+from deeptracker.recording.resuming import settle
 from deeptracker.sink import Sink
 from deeptracker.store import LogWriter
 
@@ -147,9 +147,19 @@ class Recorder:
         if self._plan.overhead.note(self.seconds, self._snapshots.records > before):
             self._guard(lambda: self._change_stride(step))
 
-    def log(self, step: int, **scalars: float) -> None:
-        """Keep scalars of the user's with the row of ``step``, which must not have been recorded yet."""
+    def log(self, step: int, **scalars: torch.Tensor | float) -> None:
+        """Keep scalars of the user's with the row of ``step``: before its ``step()``, or until the next one.
+
+        ``loss`` is taken here, too, where ``step`` was called without one.
+        """
         self._guard(lambda: self._snapshots.scalars.note(step, scalars))
+
+    def describe(self, **settings: Any) -> None:
+        """Keep settings of the training as the attribute ``config`` of the run; before its first row.
+
+        Values must be JSON-able.
+        """
+        self._guard(lambda: self._snapshots.config.update(settings))
 
     def images(
         self,
@@ -267,18 +277,10 @@ class Recorder:
         if self._begun:
             return
         self._begun = True
-        last = self._sink.last("scalars")
-        if last is not None and step <= last:
-            first = self._sink.first("scalars")
-            if first is not None and step <= first:
-                self._sink.close()
-                old, self.path = self.path, _next_free(self.path)
-                say(f"{old} already holds a run from its start on; this one goes to {self.path}")
-                self._sink = LogWriter(self.path, resume=False, flush_secs=self._flush_secs)
-                self._snapshots.forget()
-            else:
-                say(f"{self.path}: resumed at {step}; what was recorded from there to {last} is dropped")
-                self._sink.cut(step)
+        before = self.path
+        self._sink, self.path = settle(self._sink, before, step, self._flush_secs)
+        if self.path != before:
+            self._snapshots.forget()
         self._snapshots.begin(self._sink)
         self._answers.put(self._sink)
 
@@ -290,8 +292,3 @@ class Recorder:
         )
         self._strides.append([step, overhead.stride])
         self._sink.describe({"strides": self._strides})
-
-
-def _next_free(path: Path) -> Path:
-    candidates = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
-    return next(candidate for candidate in candidates if not candidate.exists())
