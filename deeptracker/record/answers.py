@@ -7,17 +7,20 @@ the first pass (or by ``images``); later passes may name any of these images, th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
+from torch.utils.data.distributed import DistributedSampler
 
 from deeptracker.conform import build
 from deeptracker.errors import InputError
-from deeptracker.record.evaluate import evaluate
+from deeptracker.record.evaluate import evaluate, spread
+from deeptracker.record.ranks import Exchange
 from deeptracker.sink import Sink
 
 Array = np.ndarray[Any, Any]
@@ -36,9 +39,17 @@ class ValidationSet:
 
 
 class Answers:
-    """All validation sets of a recording."""
+    """All validation sets of a recording.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    exchange : brings the answers of all ranks to rank 0, which alone writes them.
+    together : a forward pass takes all ranks (sharded parameters), so that each evaluates whatever the loader.
+    tell : says something to the user.
+    """
+
+    def __init__(self, exchange: Exchange, together: bool, tell: Callable[[str], None]) -> None:
+        self._exchange, self._together, self._tell = exchange, together, tell
         self._sets: dict[str, ValidationSet] = {}
         self._opened: set[str] = set()
         self._noise_known: set[str] = set()
@@ -101,13 +112,35 @@ class Answers:
         """One pass over ``view`` = set/weights; see ``Recorder.validation``."""
         if predicted is None and correct is None:
             raise InputError("validation(): give predicted= or correct=")
-        name = view.split("/")[0]
         given = {"predicted": predicted, "correct": correct, "loss": loss, "confidence": confidence}
         arrays = {key: np.asarray(_host(value)) for key, value in given.items() if value is not None}
+        if target is not None:
+            arrays["target"] = np.asarray(_host(target))
+        if ids is not None:
+            arrays["ids"] = np.asarray(_host(ids))
         size = len(next(iter(arrays.values())))
         for key, value in arrays.items():
             if value.shape != (size,):
                 raise InputError(f"validation(): {key} has shape {value.shape}, expected ({size},)")
+        if self._exchange.rank:
+            self._exchange.post(view, step, arrays)
+        else:
+            self._record(sink, view, step, self._collect(view, step, arrays))
+
+    def _collect(self, view: str, step: int, arrays: dict[str, Array]) -> dict[str, Array]:
+        """The answers of all ranks."""
+        before = len(self._exchange.silent)
+        arrays = self._exchange.collect(view, step, arrays)
+        if self._exchange.silent[before:]:
+            ranks = ", ".join(map(str, self._exchange.silent))
+            self._tell(f"no answers came from rank {ranks}; from now on only those of rank 0 are recorded")
+        return arrays
+
+    def _record(self, sink: Sink, view: str, step: int, arrays: dict[str, Array]) -> None:
+        """One pass, as all ranks gave it together."""
+        name = view.split("/")[0]
+        target, ids = arrays.pop("target", None), arrays.pop("ids", None)
+        size = len(next(iter(arrays.values())))
         if name not in self._sets:
             stored = sink.get(f"images/{name}")
             if stored is not None:
@@ -143,18 +176,32 @@ class Answers:
         sink.append(group, step, row)
 
     def evaluate(self, sink: Sink, view: str, step: int, model: nn.Module, loader: Iterable[Any]) -> None:
-        """Evaluate a model and record its answers; the first time, also how far an evaluation repeats itself."""
+        """Evaluate a model and record its answers; the first time, also how far an evaluation repeats itself.
+
+        A loader with a ``DistributedSampler`` gives every rank its part of the images. With any other loader each
+        rank sees all of them, and those of rank 0 count.
+        """
+        shared = isinstance(getattr(loader, "sampler", None), DistributedSampler)
+        writes = self._exchange.rank == 0
+        if not (writes or shared or self._together):
+            return
         began = time.perf_counter()
         answers = evaluate(model, loader)
         self.evaluation_seconds += time.perf_counter() - began
-        if view not in self._noise_known:
+        if view not in self._noise_known and (writes or self._together):
             self._noise_known.add(view)
             again = evaluate(model, loader)["predicted"]
             sink.describe({"evaluation_noise": {view: float(np.mean(again != answers["predicted"]))}})
+        if not writes:
+            if shared:
+                self._exchange.post(view, step, answers)
+            return
+        if shared:
+            answers = spread(self._collect(view, step, answers), len(loader.dataset))  # type: ignore[attr-defined]
         name = view.split("/")[0]
         if name not in self._sets and sink.get(f"images/{name}") is None:
             self.images(name, answers["target"])
-        self.record(sink, view, step, predicted=answers["predicted"], loss=answers["loss"])
+        self._record(sink, view, step, {"predicted": answers["predicted"], "loss": answers["loss"]})
 
     @staticmethod
     def _places(images: ValidationSet, name: str, size: int, ids: npt.ArrayLike | None) -> Array:
@@ -165,6 +212,7 @@ class Answers:
                 )
             return images.place
         wanted = np.asarray(ids)
+        wanted = wanted if images.ids.dtype.kind in "iu" else wanted.astype("U")
         order = np.argsort(images.ids)
         found = order[np.minimum(np.searchsorted(images.ids, wanted, sorter=order), len(order) - 1)]
         if len(wanted) != size or not np.array_equal(images.ids[found], wanted):
@@ -175,13 +223,17 @@ class Answers:
 def _restored(stored: Any) -> ValidationSet:
     """A set as an earlier session wrote it."""
     ids = stored["image"].values
+    ids = ids if ids.dtype.kind in "iu" else ids.astype("U")
     place = np.argsort(stored["position"].values)
     classes = [str(c) for c in stored["class"].values]
     return ValidationSet(ids, stored["target"].values, classes, place, written=True)
 
 
 def _host(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().cpu()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
 
 
 def _integers(values: Any, what: str) -> Array:

@@ -15,7 +15,7 @@ class Batches:
     """Batches of one size: the first one's. A shorter one (the last of an epoch) is filled up with −1."""
 
     def __init__(self) -> None:
-        self._size: int | None = None
+        self.size: int | None = None
 
     def row(self, ids: Any, labels: Any) -> dict[str, Array]:
         """``batch_ids`` int64 and ``batch_labels`` int32, −1 where not given and past the end.
@@ -31,14 +31,12 @@ class Batches:
         if len(sizes) != 1:
             raise InputError(f"step(): {sorted(sizes)} batch_ids and batch_labels: give one of each a sample")
         count = sizes.pop()
-        self._size = count if self._size is None else self._size
-        if count > self._size:
-            raise InputError(
-                f"step(): a batch of {count} after a first one of {self._size}: the first is the largest"
-            )
+        self.size = count if self.size is None else self.size
+        if count > self.size:
+            raise InputError(f"step(): a batch of {count} after a first one of {self.size}: the first is the largest")
         out: dict[str, Array] = {
-            "batch_ids": np.full(self._size, -1, np.int64),
-            "batch_labels": np.full(self._size, -1, np.int32),
+            "batch_ids": np.full(self.size, -1, np.int64),
+            "batch_labels": np.full(self.size, -1, np.int32),
         }
         for name, array in arrays.items():
             out[name][:count] = array

@@ -66,8 +66,8 @@ class DeviceSet:
         self._weights = torch.empty((total, len(WEIGHT)), dtype=torch.float64, device=device)
         self._gradients = torch.empty((total, len(GRADIENT)), dtype=torch.float64, device=device)
         self._indices: dict[tuple[int, ...], Tensor] = {}
-        self._have_gradients = self._have_previous = False
-        self._forget_gradients()
+        self._have_previous = False
+        self.forget_gradients()
 
     def _by_width(self, layers: Sequence[int]) -> dict[int, list[int]]:
         stacks: dict[int, list[int]] = defaultdict(list)
@@ -90,7 +90,9 @@ class DeviceSet:
             self._indices[key] = torch.from_numpy(np.concatenate(parts)).to(self._device)
         return self._indices[key]
 
-    def _forget_gradients(self) -> None:
+    def forget_gradients(self) -> None:
+        """Gradients that were read belong to no record after all."""
+        self._have_gradients = False
         self._gradients.fill_(torch.nan)
         self._gradients[:, [GRADIENT.index("count"), GRADIENT.index("nonfinite")]] = 0
 
@@ -124,8 +126,7 @@ class DeviceSet:
         """What was read last, sent on its way."""
         had, self._have_previous = self._have_previous, True
         on_the_way = OnTheWay(self._weights, self._gradients if self._have_gradients else None, self.first, had)
-        self._have_gradients = False
-        self._forget_gradients()
+        self.forget_gradients()
         return on_the_way
 
 

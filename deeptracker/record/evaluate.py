@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import RandomSampler
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data.distributed import DistributedSampler
 
 from deeptracker.errors import InputError
 from deeptracker.record.graph import tensors
+from deeptracker.record.wrappers import unwrapped
+
+Array = np.ndarray[Any, Any]
+_SHUFFLING = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
 @contextmanager
@@ -42,24 +47,30 @@ def untouched(model: nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state(state, device)
 
 
-def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, np.ndarray[Any, Any]]:
+def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, Array]:
     """Answers of a classifier on every image of a loader of (images, targets) batches.
+
+    Of a model inside DDP the module inside is called, which any rank can do by itself.
 
     Returns
     -------
     ``predicted``, ``target`` (image,) integers and ``loss`` (image,) float32, cross-entropy in nat, in the order of
-    the loader.
+    the loader; with a ``DistributedSampler`` also ``ids``, the positions in the data set that this rank evaluated.
 
     Raises
     ------
     InputError
         The loader shuffles (images could not be followed), yields no pairs, or is empty.
     """
-    if isinstance(getattr(loader, "sampler", None), RandomSampler):
+    sampler: Any = getattr(loader, "sampler", None)
+    shared = isinstance(sampler, DistributedSampler)
+    if isinstance(sampler, _SHUFFLING) or (shared and sampler.shuffle):
         raise InputError("the validation loader shuffles: images could not be followed; give one with shuffle=False")
+    model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     predicted, target, loss = [], [], []
     with untouched(model):
+        positions = list(sampler) if shared else []
         for batch in loader:
             if not isinstance(batch, (tuple, list)) or len(batch) < 2:
                 raise InputError("the validation loader must yield (images, targets); or call recorder.validation(…)")
@@ -71,4 +82,20 @@ def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, np.ndarray[An
     if not predicted:
         raise InputError("the validation loader is empty")
     parts = {"predicted": predicted, "target": target, "loss": loss}
-    return {name: torch.cat(values).numpy() for name, values in parts.items()}
+    answers: dict[str, Array] = {name: torch.cat(values).numpy() for name, values in parts.items()}
+    if shared:
+        answers["ids"] = np.array(positions[: len(answers["predicted"])], np.int64)
+    return answers
+
+
+def spread(answers: dict[str, Array], count: int) -> dict[str, Array]:
+    """Answers with ``ids`` as positions, over all ``count`` images: −1 or NaN where no rank evaluated one."""
+    places = answers["ids"]
+    out: dict[str, Array] = {}
+    for name, fill in (("predicted", -1), ("target", -1), ("loss", np.nan)):
+        out[name] = np.full(count, fill, answers[name].dtype)
+        out[name][places] = answers[name]
+    return out
+
+
+__all__ = ["evaluate", "spread", "untouched"]

@@ -11,7 +11,7 @@ import torch
 from deeptracker.record.describe import Description
 from deeptracker.record.device import DeviceSet
 from deeptracker.record.hostcopy import HostCopy
-from deeptracker.record.layers import whole
+from deeptracker.record.layers import is_distributed, whole
 from deeptracker.statistics import StandardSet, full_set
 
 Array = np.ndarray[Any, Any]
@@ -61,15 +61,24 @@ class Measurer:
 
     def __init__(self, description: Description, initial: Sequence[Array]) -> None:
         self.description = description
-        devices = {layer.parameter.device for layer in description.layers}
-        self._set: DeviceSet | StandardSet
-        if len(devices) == 1 and next(iter(devices)).type == "cuda":
-            self._set = DeviceSet(description.layers, initial, next(iter(devices)))
-        else:
-            self._set = StandardSet(initial, [layer.rows(layer.parameter) for layer in description.layers])
+        # Ranks that read sharded parameters do it in one order, whatever that of the layers is in the run on disk.
+        self._turns = sorted(range(len(description.layers)), key=lambda i: description.layers[i].number)
         self._norms: list[tuple[Any, str]] = []
+        self._norm_turns: list[int] = []
         self._places: dict[str, tuple[Array, slice]] = {}
         self._find_normalisations()
+        self._hold(initial)
+
+    def _hold(self, initial: Sequence[Array]) -> None:
+        layers = self.description.layers
+        devices = {layer.parameter.device for layer in layers}
+        sharded = any(is_distributed(layer.parameter) for layer in layers)  # the whole may not fit on one device
+        self._set: DeviceSet | StandardSet
+        if len(devices) == 1 and next(iter(devices)).type == "cuda" and not sharded:
+            self._set = DeviceSet(layers, initial, next(iter(devices)))
+        else:
+            current = {i: layers[i].rows(layers[i].parameter) for i in self._turns}
+            self._set = StandardSet(initial, [current[i] for i in range(len(layers))])
 
     def _find_normalisations(self) -> None:
         first, done = self.description.first, 0
@@ -82,6 +91,8 @@ class Measurer:
                     places.append(np.arange(first[i], first[i] + layer.filters))
                     done += layer.filters
             self._places[name] = (np.concatenate(places), slice(start, done))
+        registered = {id(module): i for i, module in enumerate(self.description.modules.values())}
+        self._norm_turns = sorted(range(len(self._norms)), key=lambda i: registered[id(self._norms[i][0])])
 
     def read_gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> None:
         """Accumulate over ``p.grad`` of some layers as it is now; a layer without one (frozen) gives NaN.
@@ -89,28 +100,51 @@ class Measurer:
         ``scale`` is what a loss scaler multiplied the gradients by and has not divided out yet.
         """
         chosen = [self.description.layers[i] for i in layers]
-        given = [layer.parameter.grad for layer in chosen]
         if isinstance(self._set, DeviceSet):
+            given = [layer.parameter.grad for layer in chosen]
             self._set.gradients(
                 [None if g is None else layer.on_device(g) for layer, g in zip(chosen, given, strict=True)],
                 layers, scale,
             )  # fmt: skip
         else:
-            rows = [None if g is None else layer.rows(g) for layer, g in zip(chosen, given, strict=True)]
-            self._set.gradients(rows, layers, 1.0 if scale is None else float(scale))
+            rows = self._gradient_rows(layers)
+            self._set.gradients([rows[i] for i in layers], layers, 1.0 if scale is None else float(scale))
+
+    def _in_turn(self, layers: Sequence[int]) -> list[int]:
+        return sorted(layers, key=lambda i: self.description.layers[i].number)
+
+    def _gradient_rows(self, layers: Sequence[int]) -> dict[int, Array | None]:
+        rows: dict[int, Array | None] = {}
+        for i in self._in_turn(layers):
+            layer = self.description.layers[i]
+            gradient = layer.parameter.grad
+            rows[i] = None if gradient is None else layer.rows(gradient)
+        return rows
+
+    def _weight_rows(self) -> list[Array]:
+        rows = {i: self.description.layers[i].weights() for i in self._turns}
+        return [rows[i] for i in range(len(rows))]
+
+    def forget_gradients(self) -> None:
+        """Gradients that were read belong to no record after all."""
+        self._set.forget_gradients()
 
     def read_weights(self) -> None:
         """Accumulate over the weights as they are now, and keep them as the previous ones."""
         if isinstance(self._set, DeviceSet):
             self._set.weights([layer.on_device(layer.parameter) for layer in self.description.layers])
         else:
-            self._set.weights([layer.weights() for layer in self.description.layers])
+            self._set.weights(self._weight_rows())
 
     def standard(self) -> Reading:
         """The standard set from what was read last."""
-        parts = [whole(tensor.detach()).reshape(-1) for tensor in (getattr(m, a) for m, a in self._norms)]
+        parts = self._normalisations()
         copy = HostCopy(torch.cat(parts).to(torch.float32)) if parts else None
         return Reading(self._set.derive(), copy, self._places)
+
+    def _normalisations(self) -> list[torch.Tensor]:
+        parts = {i: whole(getattr(*self._norms[i]).detach()).reshape(-1) for i in self._norm_turns}
+        return [parts[i] for i in range(len(parts))]
 
     def restart(self, initial: Sequence[Array]) -> None:
         """Count rotation from other initial weights."""
@@ -118,17 +152,12 @@ class Measurer:
 
     def gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> dict[int, Array | None]:
         """Copies of the gradients of some layers on the host, for ``full`` and raw rows; None where there is none."""
-        divisor = 1.0 if scale is None else float(scale)
-        out: dict[int, Array | None] = {}
-        for i in layers:
-            layer = self.description.layers[i]
-            gradient = layer.parameter.grad
-            out[i] = None if gradient is None else layer.rows(gradient) / np.float32(divisor)
-        return out
+        divisor = np.float32(1.0 if scale is None else float(scale))
+        return {i: None if rows is None else rows / divisor for i, rows in self._gradient_rows(layers).items()}
 
     def full(self, gradients: Mapping[int, Array | None]) -> tuple[Measurement, Measurement]:
         """The full set per filter and per layer; ``gradients`` as read before the step, NaN where there is none."""
-        rows = [layer.weights() for layer in self.description.layers]
+        rows = self._weight_rows()
         return full_set(rows, [gradients.get(i) for i in range(len(rows))])
 
 

@@ -59,6 +59,11 @@ class Optimizers:
         return found if isinstance(found, torch.Tensor) else None
 
 
+def either(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    """Of two flags that may be missing, on any devices: whether one of them is set."""
+    return a if b is None else b if a is None else a + b.to(a.device)
+
+
 def _inner(given: Any) -> torch.optim.Optimizer:
     """What a library wrapped in an optimizer of its own (accelerate, Lightning): that one has the hooks."""
     inner = getattr(given, "optimizer", given)
@@ -67,4 +72,4 @@ def _inner(given: Any) -> torch.optim.Optimizer:
     return inner
 
 
-__all__ = ["Optimizers"]
+__all__ = ["Optimizers", "either"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deeptracker.errors import InputError
-from deeptracker.record.budget import Budget
+from deeptracker.record.budget import Budget, budget_of
 from deeptracker.record.layers import Layer
 from deeptracker.record.schedule import Overhead, Schedule
 
@@ -87,4 +87,28 @@ class Plan:
         }
 
 
-__all__ = ["Plan"]
+def plan_of(
+    *,
+    every: int,
+    start: int,
+    stop: int | None,
+    full_every: int | None,
+    probe_every: int | None,
+    raw: str | None,
+    raw_every: int | None,
+    max_overhead: float | None,
+    disk_budget: int | str | None,
+) -> Plan:
+    """A plan from the arguments of a ``Recorder``."""
+    return Plan(
+        dense=Schedule(every, start, stop),
+        full=Schedule(full_every, start, stop),
+        probe=Schedule(probe_every, start, stop),
+        raw=Schedule(raw_every, start, stop),
+        raw_layers=raw,
+        overhead=Overhead(max_overhead),
+        budget=budget_of(disk_budget),
+    )
+
+
+__all__ = ["Plan", "plan_of"]

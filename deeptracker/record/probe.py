@@ -10,6 +10,7 @@ from torch import nn
 
 from deeptracker.record.describe import Description
 from deeptracker.record.evaluate import untouched
+from deeptracker.record.wrappers import eager, unwrapped
 
 _CHANNEL_SECOND = (
     nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm,
@@ -27,7 +28,7 @@ class Probe:
     """
 
     def __init__(self, model: nn.Module, batch: Any) -> None:
-        self.model = model
+        self.model = unwrapped(model)
         self.arguments = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
 
     def measure(self, description: Description) -> tuple[Named, Named]:
@@ -45,7 +46,7 @@ class Probe:
             activation = getattr(nn, label)() if label else nn.Identity()
             handles.append(module.register_forward_hook(_reader(tables, number, layer.filters, activation)))
         try:
-            with untouched(self.model):
+            with untouched(self.model), eager():
                 self.model(*self.arguments)
         finally:
             for handle in handles:

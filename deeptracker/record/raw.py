@@ -21,7 +21,7 @@ def raw_rows(
     ``gradients`` holds what was read before the optimizer's step; NaN where a layer has none.
     """
     out = {}
-    for number in chosen:
+    for number in sorted(chosen, key=lambda i: layers[i].number):  # sharded weights are read in one order
         layer = layers[number]
         weight = layer.in_c_order(layer.weights()).copy()
         gradient = gradients.get(number)

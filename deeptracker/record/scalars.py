@@ -29,7 +29,7 @@ class Scalars:
         self._last: int | None = None
         self._open: dict[str, Any] | None = None  # the row of the last step, while it can still take scalars
         self._without_loss = False
-        self._groups: int | None = None
+        self.groups: int | None = None  # length of the axis of parameter groups
 
     @property
     def pending(self) -> bool:
@@ -71,10 +71,10 @@ class Scalars:
         ``skipped`` tells whether the optimizer left the weights alone. The axis of parameter groups is fixed by the
         first row: the rate of a group that was added later is a scalar of its own, ``learning_rate_<number>``.
         """
-        if self._groups is None:
-            self._groups = len(rates)
-        known = np.full(self._groups, np.nan)
-        known[: len(rates)] = rates[: self._groups]
+        if self.groups is None:
+            self.groups = len(rates)
+        known = np.full(self.groups, np.nan)
+        known[: len(rates)] = rates[: self.groups]
         spent = self._spent()
         row: dict[str, Any] = {
             "loss": np.nan if loss is None else _number(loss),
@@ -85,7 +85,7 @@ class Scalars:
             "wall_time": time.time(),
             "recorder_seconds": spent - self._told,
         }
-        row |= {f"learning_rate_{i}": rate for i, rate in enumerate(rates) if i >= self._groups}
+        row |= {f"learning_rate_{i}": rate for i, rate in enumerate(rates) if i >= self.groups}
         row |= self._notes.pop(step, {})
         self._told, self._last = spent, step
         self._open, self._without_loss = row, loss is None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +15,13 @@ from torch import nn
 from deeptracker.errors import InputError
 from deeptracker.record.batches import Batches
 from deeptracker.record.describe import find
+from deeptracker.record.follower import Follower
 from deeptracker.record.hooks import Hooks
 from deeptracker.record.host import host_facts
 from deeptracker.record.hostcopy import HostCopy
 from deeptracker.record.layers import Layer
 from deeptracker.record.measure import Measurer, Reading
-from deeptracker.record.optimizers import Optimizers
+from deeptracker.record.optimizers import Optimizers, either
 from deeptracker.record.outbox import Outbox, Parcel
 from deeptracker.record.plan import Plan
 from deeptracker.record.probe import Probe
@@ -41,6 +43,7 @@ class Turn:
     rates: list[float] | None = None
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
     skipped: torch.Tensor | None = None
+    scales: dict[int, torch.Tensor | None] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)
     gradients: dict[int, Array | None] = field(default_factory=dict)
 
@@ -54,6 +57,7 @@ class Snapshots:
     include, exclude : regular expressions on names of layers.
     guard : runs our work inside the training, and keeps its faults away from it.
     spent : seconds that recording has taken so far.
+    follow : help another rank to read sharded parameters, at the same steps; keep no numbers.
     """
 
     def __init__(
@@ -67,19 +71,23 @@ class Snapshots:
         exclude: str | None,
         guard: Callable[[Callable[[], None]], None],
         spent: Callable[[], float],
+        follow: bool = False,
     ) -> None:
-        warm_up()
+        if not follow:
+            warm_up()
         self.records = 0
         self.plan, self._probe, self._optimizers, self._model = plan, probe, optimizers, model
         self._description = find(model, include, exclude)
         plan.raw_of(self._description.layers)
-        self._tables = Tables(self._description)
+        self._tables = Tables(self._description, follow)
+        self._follow = follow
         self.config: dict[str, Any] = {}
         self.scalars = Scalars(spent)
         self._batches = Batches()
         self._outbox = Outbox()
         self._measurer: Measurer | None = None
         self._turn = Turn()
+        self._updates: Mapping[int, int] = {}
         self._last: int | None = None
         self._stride = 1
         self._last_dense: int | None = None
@@ -93,10 +101,13 @@ class Snapshots:
     def restore(self, sink: Sink) -> None:
         """Go on with what an earlier session of the same run recorded, where there was one."""
         self._tables.restore(sink)
+        self.scalars.groups = self._tables.length(sink, "scalars", "param_group")
+        self._batches.size = self._tables.length(sink, "batches", "sample")
 
     def forget(self) -> None:
         """The run is another one after all: the weights at construction are those of this model."""
         self._tables.forget()
+        self.scalars.groups = self._batches.size = None
         if self._measurer is not None:
             self._measurer.restart(self._tables.initial())
 
@@ -126,21 +137,22 @@ class Snapshots:
         turn = self._turn
         turn.rates = self._optimizers.rates()
         turn.optimizers.append(optimizer)
-        turn.skipped = self._optimizers.found_inf(optimizer)
+        turn.skipped = either(turn.skipped, self._optimizers.found_inf(optimizer))
+        turn.scales[id(optimizer)] = scale = self._optimizers.scale(optimizer)
         # The number of the step is told after it; as far from the last as that was from the one before it.
         expected = None if self._last is None else self._last + self._stride
-        if expected is None or self.plan.reads_gradients(expected):
+        # Of several updates within one iteration the last counts; how many there are, the last iteration tells.
+        late = turn.optimizers.count(optimizer) >= self._updates.get(id(optimizer), 1)
+        if late and (expected is None or self.plan.reads_gradients(expected)):
             keep = self.plan.keeps_any if expected is None else self.plan.keeps_gradients(expected)
-            layers = self._optimizers.layers_of(optimizer, self._layers())
-            self._read_gradients(turn, layers, keep, self._optimizers.scale(optimizer))
+            self._read_gradients(turn, self._optimizers.layers_of(optimizer, self._layers()), keep, scale)
 
     def _read_gradients(self, turn: Turn, layers: list[int], keep: bool, scale: torch.Tensor | None = None) -> None:
-        wanted = [layer for layer in layers if layer not in turn.read]
-        if wanted:
-            self._measure().read_gradients(wanted, scale)
-            turn.read.update(wanted)
+        if layers:
+            self._measure().read_gradients(layers, scale)
+            turn.read.update(layers)
             if keep:
-                turn.gradients |= self._measure().gradients(wanted, scale)
+                turn.gradients |= self._measure().gradients(layers, scale)
 
     def _layers(self) -> list[Layer]:
         """The layers in their final order."""
@@ -154,24 +166,38 @@ class Snapshots:
         if self._last is not None and step <= self._last:
             raise InputError(f"step {step} was called after step {self._last}: steps must increase")
         turn, self._turn = self._turn, Turn()
+        self._updates = Counter(id(optimizer) for optimizer in turn.optimizers)
         self._stride = 1 if self._last is None else step - self._last
         self._last = step
         rates = turn.rates if turn.rates is not None else self._optimizers.rates()
         missed = bool(self._optimizers.all) and not turn.optimizers
         scalars = self.scalars.row(step, loss, rates, 1 if missed else turn.skipped)
         if self.plan.reads_gradients(step):
-            # What no hook read: a step that was skipped, or one whose number came as a surprise.
-            layers = self._layers()
-            missing = [self._optimizers.layers_of(o, layers) for o in turn.optimizers] or [list(range(len(layers)))]
-            for part in missing:
-                self._read_gradients(turn, part, self.plan.keeps_gradients(step))
+            self._read_missing(turn, step)
         reading = None
         if self.plan.due(self.plan.dense, step):
             self._measure().read_weights()
             reading = self._measure().standard()
-        self._send(sink, step, self._other_rows(step, turn), scalars, reading)
+        rows = self._other_rows(step, turn)
+        if turn.read and reading is None:
+            self._measure().forget_gradients()
+        self._send(sink, step, rows, scalars, reading)
         if batch is not None:  # last: a batch that does not fit costs nothing else
-            sink.append("batches", step, self._batches.row(*batch))
+            row = self._batches.row(*batch)
+            self._tables.open(sink, "batches", {"sample": np.arange(self._batches.size or 0)})
+            sink.append("batches", step, row)
+
+    def _read_missing(self, turn: Turn, step: int) -> None:
+        """Gradients that no hook read: of a step that was skipped, or one whose number came as a surprise."""
+        layers, keep = self._layers(), self.plan.keeps_gradients(step)
+        have = turn.gradients.keys() if keep else turn.read
+        optimizers: list[torch.optim.Optimizer | None] = [*turn.optimizers] or [None]
+        for optimizer in optimizers if len(have) < len(layers) else ():
+            mine = range(len(layers)) if optimizer is None else self._optimizers.layers_of(optimizer, layers)
+            if wanted := [layer for layer in mine if layer not in have]:
+                # An optimizer that divides by a scale itself leaves gradients scaled only where it skips its step.
+                skipped = turn.skipped is not None and bool(turn.skipped)
+                self._read_gradients(turn, wanted, keep, turn.scales.get(id(optimizer)) if skipped else None)
 
     def _other_rows(self, step: int, turn: Turn) -> Rows:
         """Rows of the schedules that are rare."""
@@ -199,7 +225,7 @@ class Snapshots:
 
         def deliver(sink: Sink) -> None:
             arrived: dict[str, Any] = {k: v.number() if isinstance(v, HostCopy) else v for k, v in scalars.items()}
-            arrived["step_skipped"] = int(arrived["step_skipped"])
+            arrived["step_skipped"] = int(arrived["step_skipped"] > 0)
             if reading is not None:
                 filters, layers, arrived["grad_norm"] = reading.finish()
                 for group, dense in (("filters/dense", filters), ("layers/dense", layers)):
@@ -216,7 +242,7 @@ class Snapshots:
     def _measure(self) -> Measurer:
         if self._measurer is None:
             self._layers()
-            self._measurer = Measurer(self._description, self._tables.initial())
+            self._measurer = (Follower if self._follow else Measurer)(self._description, self._tables.initial())
         return self._measurer
 
 

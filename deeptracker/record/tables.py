@@ -10,6 +10,7 @@ import numpy as np
 from deeptracker.conform import build
 from deeptracker.errors import InputError
 from deeptracker.record.describe import Description
+from deeptracker.record.layers import whole
 from deeptracker.sink import Sink
 from deeptracker.statistics import HISTOGRAM_EDGES, THRESHOLDS
 
@@ -22,14 +23,20 @@ class Tables:
     Parameters
     ----------
     description : the layers; in their final order once the first table is written.
+    follow : take part in reading sharded weights, and write nothing.
     """
 
-    def __init__(self, description: Description) -> None:
-        self._description = description
+    def __init__(self, description: Description, follow: bool = False) -> None:
+        self._description, self._follow = description, follow
         self._opened: set[str] = set()
         self._described = False
         # By name: the order of execution is not known before the first pass.
-        self.own = {layer.name: layer.rows(layer.parameter).copy() for layer in description.layers}
+        self.own: dict[str, Array] = {}
+        for layer in description.layers:
+            if follow:
+                whole(layer.parameter.detach())
+            else:
+                self.own[layer.name] = layer.rows(layer.parameter).copy()
         self._initial: dict[str, Array] = self.own
 
     def restore(self, sink: Sink) -> None:
@@ -61,15 +68,21 @@ class Tables:
         self._opened.clear()
         self._description.fixed = None
 
+    @staticmethod
+    def length(sink: Sink, group: str, axis: str) -> int | None:
+        """Length of an axis of a growing group that an earlier session fixed, or None."""
+        stored = sink.get(group)
+        return stored.sizes[axis] if stored is not None and axis in stored.sizes else None
+
     def initial(self) -> list[Array]:
         """Weights at construction, in the order of the layers, rows as ``Layer.rows`` gives them."""
-        return [self._initial[layer.name] for layer in self._description.layers]
+        return [] if self._follow else [self._initial[layer.name] for layer in self._description.layers]
 
     def open(self, sink: Sink, group: str, extra: Mapping[str, Sequence[Any] | Array] | None = None) -> None:
         """Before a row of ``group``: the architecture, and the coordinates of the group's other axes."""
-        if group in self._opened:
+        if self._follow or group in self._opened:
             return
-        if not self._described and group != "scalars":
+        if not self._described and group not in ("scalars", "batches"):
             self._put(sink)
         self._opened.add(group)
         coordinates: dict[str, Any] = dict(extra or {})

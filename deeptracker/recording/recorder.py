@@ -12,13 +12,12 @@ import numpy.typing as npt
 from deeptracker.errors import InputError, MissingExtraError
 from deeptracker.recording.guard import Guard, say
 from deeptracker.recording.resuming import settle
-from deeptracker.sink import Sink
-from deeptracker.store import LogWriter
+from deeptracker.recording.sinks import open_sink
 
 try:
     import torch
 
-    from deeptracker.record import Answers, Optimizers, Overhead, Plan, Probe, Schedule, Snapshots, budget_of
+    from deeptracker.record import Answers, Bystander, Exchange, Optimizers, Probe, Snapshots, is_sharded, plan_of
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise MissingExtraError('recording needs torch: pip install "deeptracker[record]"') from error
 
@@ -54,7 +53,12 @@ class Recorder:
     Notes
     -----
     Recording draws no random number and writes to no tensor: the trained result is the same, bit for bit.
-    Δw is NaN at the first record and after a resume.
+    Δw is NaN at the first record and after a resume. Where gradients are accumulated, ``step`` is called once an
+    update. A compiled model and a loss scaler need nothing: gradients are recorded unscaled.
+
+    Several processes: make the recorder on each, after the process group, and call it on each. Rank 0 writes. Under
+    DDP the others measure nothing; under FSDP2 they take part in reading the weights. Answers of all ranks come
+    together through ``validate`` with a ``DistributedSampler``, or through ``validation`` with ``ids``.
     """
 
     def __init__(
@@ -89,28 +93,29 @@ class Recorder:
         self._flush_secs, self._model = flush_secs, model
         self._begun = self._closed = False
         self._strides: list[list[int]] = []
-        self._plan = Plan(
-            dense=Schedule(every, start, stop),
-            full=Schedule(full_every, start, stop),
-            probe=Schedule(probe_every, start, stop),
-            raw=Schedule(raw_every, start, stop),
-            raw_layers=raw,
-            overhead=Overhead(max_overhead),
-            budget=budget_of(disk_budget),
-        )
-        optimizers = Optimizers(optimizer)
-        self._sink: Sink = LogWriter(self.path, resume=resume, flush_secs=flush_secs)
+        self._plan = plan_of(
+            every=every, start=start, stop=stop, full_every=full_every, probe_every=probe_every, raw=raw,
+            raw_every=raw_every, max_overhead=max_overhead, disk_budget=disk_budget,
+        )  # fmt: skip
+        optimizers, exchange, sharded = Optimizers(optimizer), Exchange(), is_sharded(model)
+        if sharded and max_overhead is not None:
+            raise InputError("max_overhead: ranks with sharded parameters must read at the same steps; use every=")
+        self._writes = exchange.rank == 0
+        self._sink = open_sink(self.path, exchange.rank, resume=resume, flush_secs=flush_secs)
+        self._snapshots: Snapshots | Bystander = Bystander()
+        self._answers = Answers(exchange, sharded, lambda text: say(f"{self.path}: {text}"))
+        if not (self._writes or sharded):
+            return
         try:
             self._snapshots = Snapshots(
                 model, optimizers, self._plan,
                 probe=None if probe is None else Probe(model, probe), include=include, exclude=exclude,
-                guard=self._guard, spent=lambda: self._guard.seconds,
+                guard=self._guard, spent=lambda: self._guard.seconds, follow=not self._writes,
             )  # fmt: skip
             self._snapshots.restore(self._sink)
         except BaseException:
             self._sink.close()
             raise
-        self._answers = Answers()
 
     @property
     def faults(self) -> int:
@@ -137,13 +142,10 @@ class Recorder:
         ``loss`` is detached. ``batch_ids`` (int64) and ``batch_labels`` (int32) are one value a sample.
         """
 
-        def record() -> None:
-            self._begin(step)
-            batch = None if batch_ids is None and batch_labels is None else (batch_ids, batch_labels)
-            self._snapshots.step(self._sink, step, loss, batch)
-
+        batch = None if batch_ids is None and batch_labels is None else (batch_ids, batch_labels)
         before = self._snapshots.records
-        self._guard(record)
+        self._guard(lambda: self._begin(step))
+        self._guard(lambda: self._snapshots.step(self._sink, step, loss, batch))
         if self._plan.overhead.note(self.seconds, self._snapshots.records > before):
             self._guard(lambda: self._change_stride(step))
 
@@ -215,11 +217,13 @@ class Recorder:
         step: int,
         loader: Iterable[Any],
         *,
+        model: torch.nn.Module | None = None,
         weights: Literal["raw", "ema"] = "raw",
         name: str = "validation",
     ) -> None:
         """Evaluate the model on a loader of (images, targets) and record the answers.
 
+        ``model`` is another one than that which trains, such as the averaged copy behind ``weights="ema"``.
         Refuses a shuffling loader. Every random state and every training flag is as before afterwards. The first
         call evaluates twice and stores the share of answers that differ as ``evaluation_noise``. The evaluation
         itself does not count as the recorder's cost.
@@ -227,7 +231,7 @@ class Recorder:
 
         def record() -> None:
             self._begin(step)
-            self._answers.evaluate(self._sink, f"{name}/{weights}", step, self._model, loader)
+            self._answers.evaluate(self._sink, f"{name}/{weights}", step, model or self._model, loader)
 
         self._guard(record)
         self._guard.excused = self._answers.evaluation_seconds
@@ -254,7 +258,8 @@ class Recorder:
         total, records = self._guard.elapsed, self._snapshots.records
         share = f"{100 * self.seconds / max(total, 1e-9):.1f}% of {total:.1f} s"
         faults = f"; {self.faults} faults" if self.faults else ""
-        say(f"{self.path}: {records} snapshots in {self.seconds:.1f} s ({share}){faults}")
+        if self._writes:
+            say(f"{self.path}: {records} snapshots in {self.seconds:.1f} s ({share}){faults}")
 
     def _finish(self) -> None:
         if not self._begun and self._snapshots.scalars.pending:
@@ -286,9 +291,7 @@ class Recorder:
 
     def _change_stride(self, step: int) -> None:
         overhead = self._plan.overhead
-        say(
-            f"{self.path}: recording every {overhead.stride}th due step from {step} on, to stay under "
-            f"{100 * (overhead.limit or 0):g}% of the time"
-        )
+        limit = f"{100 * (overhead.limit or 0):g}% of the time"
+        say(f"{self.path}: from {step} on one due step in {overhead.stride} is recorded, to stay under {limit}")
         self._strides.append([step, overhead.stride])
         self._sink.describe({"strides": self._strides})

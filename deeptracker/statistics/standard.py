@@ -90,9 +90,13 @@ class StandardSet:
         gradients = self._gradients if self._have_gradients else None
         result = rows_of(self._weights, gradients, self.first, has_previous=had)
         if self._have_gradients:
-            self._gradients[:] = no_gradients(1)
-        self._have_gradients = False
+            self.forget_gradients()
         return result
+
+    def forget_gradients(self) -> None:
+        """Gradients that were read belong to no record after all."""
+        self._gradients[:] = no_gradients(1)
+        self._have_gradients = False
 
     def set_initial(self, initial: Sequence[Array]) -> None:
         """Count rotation from other initial weights."""
