@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test faults bench lint types setup browser clean picture
+.PHONY: demo test faults bench soak lint types setup browser clean picture
 
 setup: $(READY)
 
@@ -50,8 +50,13 @@ bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
 
 $(VENV)/.ready-bench: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorboard
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorboard wandb
 	touch $@
+
+# Long recordings: files, memory and time stay bounded, and the analysis is right at the end.
+soak: $(READY)
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python benchmarks/soak.py --iterations 100000 --no-analysis
 
 # The picture of the explorer in the README, from a demo run.
 picture: $(READY) browser

@@ -1,0 +1,145 @@
+"""The trainings that the benchmarks time, bare or with a recorder or a tracker attached."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deeptracker import Recorder
+from deeptracker.testing.resnet import SmallResNet
+
+Hook = Callable[[int, torch.Tensor], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A net, its batches and the number of steps that one timed training has."""
+
+    name: str
+    model: Callable[[], nn.Module]
+    batch: Callable[[torch.Generator], tuple[torch.Tensor, torch.Tensor]]
+    steps: int
+
+
+def _three_linear() -> nn.Module:
+    width = 4096
+    layers = [nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)]
+    return nn.Sequential(*layers)
+
+
+def _pictures(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(128, 3, 32, 32, generator=generator), torch.randint(0, 10, (128,), generator=generator)
+
+
+def _vectors(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(32, 4096, generator=generator), torch.randint(0, 4096, (32,), generator=generator)
+
+
+TRAININGS = {
+    "resnet20": Training(
+        "ResNet-20, batch 128",
+        lambda: SmallResNet(10, 3, (16, 32, 64), 3, 1),
+        _pictures,
+        40,
+    ),
+    "linear": Training("three linear layers of 4096 × 4096, batch 32", _three_linear, _vectors, 30),
+}
+
+
+def train(training: Training, attach: Callable[..., contextlib.AbstractContextManager[Hook]]) -> tuple[float, float]:
+    """One training from scratch; returns seconds and CPU seconds (of all threads) from attaching to detaching."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    model = training.model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    batches = [training.batch(generator) for _ in range(4)]
+    began, began_cpu = time.perf_counter(), time.process_time()
+    with attach(model, optimizer) as after_step:
+        for step in range(training.steps):
+            x, y = batches[step % len(batches)]
+            loss = nn.functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            after_step(step, loss)
+    return time.perf_counter() - began, time.process_time() - began_cpu
+
+
+@contextmanager
+def plain(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
+    """Nothing attached."""
+    yield lambda step, loss: None
+
+
+def deeptracker(every: int) -> Callable[..., contextlib.AbstractContextManager[Hook]]:
+    """Our recorder: every statistic of weights, gradients and updates, per filter and per layer."""
+
+    @contextmanager
+    def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
+        with (
+            _folder() as folder,
+            contextlib.redirect_stderr(io.StringIO()),
+            Recorder(folder / "run", model, optimizer=optimizer, every=every, strict=True) as recorder,
+        ):
+            yield lambda step, loss: recorder.step(step, loss=loss)
+
+    return attach
+
+
+def tensorboard(every: int) -> Callable[..., contextlib.AbstractContextManager[Hook]]:
+    """Histograms of every parameter and gradient, as TensorBoard's users write them."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    @contextmanager
+    def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
+        with _folder() as folder:
+            writer = SummaryWriter(str(folder))
+
+            def after(step: int, loss: torch.Tensor) -> None:
+                writer.add_scalar("loss", loss, step)
+                if step % every == 0:
+                    for name, parameter in model.named_parameters():
+                        writer.add_histogram(name, parameter, step)
+                        writer.add_histogram(f"{name}/grad", parameter.grad, step)
+
+            yield after
+            writer.close()
+
+    return attach
+
+
+def wandb(every: int) -> Callable[..., contextlib.AbstractContextManager[Hook]]:
+    """``wandb.watch(log="all")``, offline. Its service runs in a process of its own, whose CPU is not counted."""
+    os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    import wandb as tracker
+
+    @contextmanager
+    def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
+        with _folder() as folder:
+            run = tracker.init(project="overhead", dir=str(folder), mode="offline")
+            run.watch(model, log="all", log_freq=every)
+            yield lambda step, loss: run.log({"loss": loss.item()})
+            run.unwatch(model)
+            run.finish()
+
+    return attach
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
