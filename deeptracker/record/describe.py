@@ -86,11 +86,13 @@ class FirstPass:
     """What the hooks saw of a model's first forward pass.
 
     ``order`` are the names of modules as they were called, ``used`` the parameters that they had then (FSDP swaps
-    them for the time of the pass), ``output`` is what the model returned.
+    them for the time of the pass), ``results`` the node of autograd's graph that made each module's output (by the
+    module's identity, first call), ``output`` is what the model returned.
     """
 
     order: list[str] = field(default_factory=list)
     used: list[tuple[nn.Module, str, torch.Tensor]] = field(default_factory=list)
+    results: dict[int, Any] = field(default_factory=dict)
     output: Any = None
 
     def parameters(self, owner: nn.Module, attribute: str, now: torch.Tensor) -> set[int]:
@@ -135,8 +137,8 @@ def describe(description: Description, seen: FirstPass) -> None:
     for layer in description.layers:
         for key in seen.parameters(layer.owner, layer.attribute, layer.parameter):
             same.setdefault(key, []).append(layer)
-    computed = {layer.name for layer in description.layers if layer.is_computed}
-    follows = read_graph(seen.output, {key: members[0].name for key, members in same.items()}, norms, computed)
+    results = {layer.name: seen.results.get(id(layer.module)) for layer in description.layers if layer.is_computed}
+    follows = read_graph(seen.output, {key: members[0].name for key, members in same.items()}, norms, results)
     together = {members[0].name: {m.name for m in members} for members in same.values()}
     for members in same.values():
         if (found := follows.get(members[0].name)) is not None:

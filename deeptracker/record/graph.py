@@ -7,7 +7,7 @@ autograd builds anyway. Nothing is kept of it after the walk.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,6 @@ _ACTIVATIONS = {
     "Elu": "ELU", "Hardtanh": "Hardtanh", "Hardswish": "Hardswish", "Softplus": "Softplus", "Mish": "Mish",
     "Prelu": "PReLU",
 }  # fmt: skip
-_APPLICATIONS = ("Convolution", "Addmm", "Mm", "Bmm", "Baddbmm", "Matmul", "Linear", "Trilinear", "Mkldnn", "Cudnn")
-_FAR = 30  # nodes between a parameter and the use of what is computed from it
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ def _activation(node: Any) -> str:
 
 
 def read_graph(
-    output: Any, layers: dict[int, str], norms: dict[int, str], computed: Collection[str] = ()
+    output: Any, layers: dict[int, str], norms: dict[int, str], results: Mapping[str, Any]
 ) -> dict[str, Follows]:
     """Walk back from a forward pass's output.
 
@@ -57,7 +55,8 @@ def read_graph(
     ----------
     output : what the model returned, with its graph.
     layers, norms : id of the weight parameter → name of the module.
-    computed : layers whose weight is computed from the parameter: other nodes lie between it and its use.
+    results : node of the output of each layer whose weight is computed from the parameter: what uses the parameter
+        itself is not the layer's operation.
 
     Returns
     -------
@@ -90,11 +89,11 @@ def read_graph(
     for node in shared:
         del owner[node]
     # A transposed or viewed weight (linear layers) hangs one node below the operation that uses it.
-    for node in [n for n in owner if not _is_operation(n) or owner[n] in computed]:
+    for node in [n for n in owner if not _is_operation(n) or owner[n] in results]:
         name = owner.pop(node)
-        use = _application(node, users) if name in computed else _operation(node, users)
-        if use is not None:
-            owner[use] = name
+        if name not in results:
+            owner[_operation(node, users)] = name
+    owner |= {node: name for name, node in results.items() if node in seen}
     out: dict[str, Follows] = {}
     for node, name in owner.items():
         if name not in out:
@@ -107,20 +106,6 @@ def _operation(node: Any, users: dict[Any, list[Any]]) -> Any:
     while users[node] and not _is_operation(node):
         node = users[node][0]
     return node
-
-
-def _application(node: Any, users: dict[Any, list[Any]]) -> Any:
-    """The convolution or product that uses a weight which was computed."""
-    queue = [node]
-    seen: set[Any] = set()
-    while queue and len(seen) < _FAR:
-        node = queue.pop(0)
-        if node.name().startswith(_APPLICATIONS):
-            return node
-        if node not in seen:
-            seen.add(node)
-            queue += users[node]
-    return None
 
 
 def _is_operation(node: Any) -> bool:

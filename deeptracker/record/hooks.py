@@ -60,12 +60,13 @@ class Hooks:
             self._handles.append(optimizer.register_step_pre_hook(self._step))
 
     def _called(self, name: str | None, parameters: list[tuple[nn.Module, str]]) -> Callable[..., None]:
-        def called(*_: Any) -> None:
+        def called(module: nn.Module, _: Any, output: Any) -> None:
             # A hook that is compiled into the model would stay there for good, or have it compiled anew.
             if torch.compiler.is_compiling():
                 return
             if name is not None:
                 self._seen.order.append(name)
+                self._seen.results.setdefault(id(module), getattr(output, "grad_fn", None))
             for owner, attribute in parameters:
                 if (used := owner._parameters.get(attribute)) is not None:
                     self._seen.used.append((owner, attribute, used))

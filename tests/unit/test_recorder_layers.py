@@ -1,0 +1,312 @@
+"""Every kind of layer is described rightly, or left out with a reason."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune
+
+import deeptracker as dt
+from deeptracker.errors import InputError
+from deeptracker.testing import MemorySink
+
+KINDS = {
+    "conv1d": (nn.Conv1d(4, 6, 3), (4, 5)),
+    "conv2d": (nn.Conv2d(4, 6, (3, 2)), (4, 5, 5)),
+    "conv3d": (nn.Conv3d(4, 6, 2), (4, 3, 3, 3)),
+    "grouped": (nn.Conv2d(4, 6, 3, groups=2), (4, 5, 5)),
+    "depthwise": (nn.Conv2d(4, 8, 3, groups=4), (4, 5, 5)),
+    "transposed1d": (nn.ConvTranspose1d(4, 6, 3), (4, 5)),
+    "transposed2d": (nn.ConvTranspose2d(4, 6, 3, stride=2), (4, 3, 3)),
+    "transposed3d": (nn.ConvTranspose3d(4, 6, 2), (4, 3, 3, 3)),
+    "transposed_grouped1d": (nn.ConvTranspose1d(4, 6, 3, groups=2), (4, 5)),
+    "transposed_grouped2d": (nn.ConvTranspose2d(4, 6, (3, 2), groups=2), (4, 3, 3)),
+    "transposed_grouped3d": (nn.ConvTranspose3d(4, 8, 2, groups=4), (4, 3, 3, 3)),
+    "linear": (nn.Linear(4, 6), (4,)),
+}
+
+
+def record(model: nn.Module, **options: object) -> MemorySink:
+    """One step without an optimizer; gradients are what ``p.grad`` holds."""
+    with dt.Recorder(Path("run"), model, every=1, strict=True, **options) as recorder:
+        sink = recorder._sink
+        recorder.step(0)
+    return sink
+
+
+def weights_of_channel(module: nn.Module, shape: tuple[int, ...], channel: int) -> np.ndarray:
+    """Which weights an output channel depends on, by the module's own derivative."""
+    images = torch.rand(1, *shape) + 0.1
+    output = module(images)
+    (derivative,) = torch.autograd.grad(output.movedim(1 if len(shape) > 1 else -1, 0)[channel].sum(), module.weight)
+    return derivative.numpy() != 0
+
+
+@pytest.mark.usefixtures("sinks")
+@pytest.mark.parametrize("kind", KINDS)
+def test_filters__are_the_weights_that_an_output_channel_depends_on(kind) -> None:
+    module, shape = KINDS[kind]
+    module.weight.grad = torch.randn_like(module.weight)
+    sink = record(nn.ModuleDict({"layer": module}))
+    filters = sink.dataset("filters/dense").isel(iteration=0)
+    weight, gradient = module.weight.detach().double().numpy(), module.weight.grad.double().numpy()
+    channels = 1 if len(shape) > 1 else -1
+    assert filters.sizes["filter"] == module(torch.rand(1, *shape)).shape[channels]
+    for channel in range(filters.sizes["filter"]):
+        mine = weights_of_channel(module, shape, channel)
+        row = filters.isel(filter=channel)
+        np.testing.assert_allclose(row.w_norm2, np.linalg.norm(weight[mine]), rtol=1e-6)
+        np.testing.assert_allclose(row.w_min, weight[mine].min(), rtol=1e-6)
+        np.testing.assert_allclose(row.g_norm1, np.abs(gradient[mine]).sum(), rtol=1e-6)
+        np.testing.assert_allclose(row.grad_ratio2, np.linalg.norm(gradient[mine]) / np.linalg.norm(weight[mine]),
+                                   rtol=1e-6)  # fmt: skip
+    module.weight.grad = None
+
+
+@pytest.mark.usefixtures("sinks")
+def test_bilinear_and_attention__have_their_output_units_as_filters() -> None:
+    model = nn.ModuleDict({
+        "bilinear": nn.Bilinear(3, 4, 5),
+        "packed": nn.MultiheadAttention(6, 2),
+        "apart": nn.MultiheadAttention(6, 2, kdim=3, vdim=4),
+    })  # fmt: skip
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    sink = record(model)
+    packed, apart = model["packed"], model["apart"]
+    expected = {
+        "bilinear": model["bilinear"].weight,
+        "packed.q_proj": packed.in_proj_weight[:6],
+        "packed.k_proj": packed.in_proj_weight[6:12],
+        "packed.v_proj": packed.in_proj_weight[12:],
+        "packed.out_proj": packed.out_proj.weight,
+        "apart.q_proj": apart.q_proj_weight,
+        "apart.k_proj": apart.k_proj_weight,
+        "apart.v_proj": apart.v_proj_weight,
+        "apart.out_proj": apart.out_proj.weight,
+    }
+    table = sink.dataset("architecture")
+    assert sorted(table.layer.values) == sorted(expected)
+    filters = sink.dataset("filters/dense").isel(iteration=0)
+    for name, weight in expected.items():
+        rows = weight.detach().double().flatten(1)
+        assert table.parameters.sel(layer=name) == rows.numel()
+        np.testing.assert_allclose(filters.w_norm2.sel(layer=name), rows.norm(dim=1), rtol=1e-6)
+    gradient = packed.in_proj_weight.grad[6:12].double()
+    np.testing.assert_allclose(filters.g_norm2.sel(layer="packed.k_proj"), gradient.norm(dim=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        sink.dataset("layers/dense").g_norm2.isel(iteration=0).sel(layer="packed.k_proj"), gradient.norm(), rtol=1e-6
+    )
+
+
+@pytest.mark.usefixtures("sinks")
+def test_attention__stands_where_it_runs_with_its_output_projection() -> None:
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    with dt.Recorder(Path("run"), model, every=1, strict=True) as recorder:
+        model(torch.randn(2, 3, 8)).sum().backward()
+        recorder.step(0)
+    table = recorder._sink.dataset("architecture")
+    names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "linear1", "linear2"]
+    assert table.layer.values.tolist() == names
+    assert table.attrs["order"] == "execution"
+    edges = {(names[a], names[b]) for a, b in table.edges.values.tolist()}
+    assert {("self_attn.v_proj", "self_attn.out_proj"), ("self_attn.out_proj", "linear1")} <= edges
+    assert table.activation.sel(layer="linear1") == "ReLU"
+
+
+@pytest.mark.usefixtures("sinks")
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")
+def test_computed_weights__are_their_parameters_with_a_note_and_keep_their_place() -> None:
+    model = nn.Sequential(
+        parametrizations.weight_norm(nn.Conv2d(1, 4, 3)), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.utils.weight_norm(nn.Conv2d(4, 5, 3)), nn.BatchNorm2d(5), nn.ReLU(), nn.Flatten(),
+        parametrizations.spectral_norm(nn.Linear(5 * 16, 6)), nn.Tanh(),
+        nn.utils.spectral_norm(nn.Linear(6, 4)), prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5),
+        parametrizations.orthogonal(nn.Linear(4, 4)),
+    )  # fmt: skip
+    with dt.Recorder(Path("run"), model, every=1, strict=True) as recorder:
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        recorder._snapshots.flush(recorder._sink)
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+        model(torch.randn(2, 1, 8, 8)).sum().backward()
+        recorder.step(0)
+    sink = recorder._sink
+    parameters = {
+        "0": model[0].parametrizations.weight.original1, "3": model[3].weight_v,
+        "7": model[7].parametrizations.weight.original, "9": model[9].weight_orig, "10": model[10].weight_orig,
+        "11": model[11].parametrizations.weight.original,
+    }  # fmt: skip
+    table, filters = sink.dataset("architecture"), sink.dataset("filters/dense").isel(iteration=0)
+    assert table.layer.values.tolist() == list(parameters)
+    for name, parameter in parameters.items():
+        rows, gradient = parameter.detach().double().flatten(1), parameter.grad.double().flatten(1)
+        np.testing.assert_allclose(filters.w_norm2.sel(layer=name), rows.norm(dim=1), rtol=1e-6)
+        np.testing.assert_allclose(filters.g_norm2.sel(layer=name), gradient.norm(dim=1), rtol=1e-6)
+    notes = table.attrs["notes"]
+    assert "parametrized" in notes["0"]
+    assert "direction" in notes["3"]
+    assert "weight_orig" in notes["10"]
+    assert table.normalisation.values.tolist()[:2] == ["1", "4"], "the norm of a weight hides nothing that follows"
+    assert table.activation.values.tolist()[:3] == ["ReLU", "ReLU", "Tanh"]
+    assert table.edges.values.tolist() == [[i, i + 1] for i in range(5)]
+
+
+class LowRank(nn.Module):
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return left @ right
+
+    def right_inverse(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return weight[:, :1].clone(), weight[:1].clone()
+
+
+@pytest.mark.usefixtures("sinks")
+def test_weights_of_another_shape__are_left_out() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 5))
+    parametrize.register_parametrization(model[0], "weight", LowRank())
+    model[2].weight = nn.Parameter(model[2].weight.detach().flatten())  # as FSDP1 does
+    left_out = record(model).dataset("architecture").attrs["left_out"]
+    assert "another shape" in left_out["0"]
+    assert "flattened" in left_out["2"]
+
+
+@pytest.mark.usefixtures("sinks")
+def test_shared_weights__are_recorded_once() -> None:
+    model = nn.ModuleDict(
+        {"wte": nn.Embedding(7, 4), "first": nn.Linear(4, 4), "second": nn.Linear(4, 4), "head": nn.Linear(4, 7)}
+    )
+    model["second"].weight = model["first"].weight
+    model["again"] = model["first"]
+    model["head"].weight = model["wte"].weight
+    table = record(model).dataset("architecture")
+    assert table.layer.values.tolist() == ["first", "head"]
+    assert table.attrs["left_out"]["second"] == "shares its weights with first"
+    assert table.attrs["left_out"]["again"] == "shares its weights with first"
+    assert "wte" in table.attrs["notes"]["head"]
+
+
+@pytest.mark.usefixtures("sinks")
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_what_has_no_filters__is_left_out_with_a_reason() -> None:
+    model = nn.ModuleDict({
+        "embedding": nn.Embedding(5, 3), "bag": nn.EmbeddingBag(5, 3), "lstm": nn.LSTM(3, 4), "gru": nn.GRUCell(3, 4),
+        "lazy": nn.LazyConv2d(4, 3), "empty": nn.Linear(0, 3), "complex": nn.Linear(3, 3, dtype=torch.complex64),
+        "meta": nn.Linear(3, 3, device="meta"), "norm": nn.BatchNorm2d(3), "lazy_norm": nn.LazyBatchNorm2d(),
+        "list": nn.ParameterList([nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))]),
+        "linear": nn.Linear(3, 3),
+    })  # fmt: skip
+    table = record(model).dataset("architecture")
+    assert table.layer.values.tolist() == ["linear"]
+    left_out = table.attrs["left_out"]
+    assert set(left_out) == {"embedding", "bag", "lstm", "gru", "lazy", "empty", "complex", "meta", "list.0"}
+    assert "entries of a table" in left_out["embedding"]
+    assert "gates" in left_out["lstm"]
+    assert left_out["lazy"] == left_out["empty"] == left_out["meta"] == "has no weights yet"
+    assert left_out["complex"] == "its weights are complex64"
+    assert "ParameterList" in left_out["list.0"]
+
+
+@pytest.mark.usefixtures("sinks")
+def test_quantised_layers__are_left_out_with_a_reason() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.ao.quantization.quantize_dynamic(
+            nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 3), nn.Conv1d(1, 1, 1)), {nn.Linear, nn.LSTM}
+        )
+    table = record(model).dataset("architecture")
+    assert table.layer.values.tolist() == ["2"]
+    assert set(table.attrs["left_out"]) == {"0", "1"}
+    assert all("quantised" in reason for reason in table.attrs["left_out"].values())
+
+
+def test_channels_last__gives_the_numbers_of_contiguous_weights(sinks) -> None:
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 6, 3, groups=2)).to(memory_format=layout)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        path = Path(str(layout))
+        with dt.Recorder(
+            path, model, optimizer=optimizer, every=1, full_every=1, raw=".", raw_every=1, strict=True
+        ) as recorder:
+            for step in range(2):
+                model(torch.linspace(-1, 1, 75).reshape(1, 3, 5, 5)).square().sum().backward()
+                optimizer.step()
+                recorder.step(step)
+                optimizer.zero_grad()
+        results.append(sinks[path])
+    for group in (
+        "filters/dense",
+        "layers/dense",
+        "filters/full",
+        "initial/0",
+        "initial/1",
+        "weights/0",
+        "weights/1",
+    ):
+        plain, last = (sink.dataset(group) for sink in results)
+        for name in plain.data_vars:
+            # A square root of squared differences of norms: angles are right to 1e-5 rad.
+            np.testing.assert_allclose(last[name], plain[name], rtol=2e-4, atol=2e-5, err_msg=f"{group}/{name}")
+
+
+@pytest.mark.usefixtures("sinks")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_other_precisions__are_read_as_float32(dtype) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Linear(3, 4)).to(dtype)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    filters = record(model).dataset("filters/dense").isel(iteration=0)
+    for name, layer in (("0", model[0]), ("1", model[1])):
+        weight, gradient = (t.detach().double().flatten(1) for t in (layer.weight, layer.weight.grad))
+        np.testing.assert_allclose(filters.w_norm2.sel(layer=name), weight.norm(dim=1), rtol=1e-6)
+        np.testing.assert_allclose(filters.w_max.sel(layer=name), weight.amax(dim=1), rtol=1e-6)
+        np.testing.assert_allclose(filters.g_norm2.sel(layer=name), gradient.norm(dim=1), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("sinks")
+def test_pruning_within_a_training__goes_on_with_the_parameter_under_its_new_name() -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    with dt.Recorder(Path("run"), model, every=1, strict=True) as recorder:
+        recorder.step(0)
+        prune.l1_unstructured(model[0], "weight", 0.5)
+        recorder.step(1)
+        prune.remove(model[0], "weight")
+        recorder.step(2)
+    filters = recorder._sink.dataset("filters/dense")
+    assert (filters.w_zero_fraction.sel(iteration=[0, 1]) == 0).all(), "the mask lies beside the parameter"
+    np.testing.assert_allclose(
+        filters.w_zero_fraction.sel(iteration=2), (model[0].weight == 0).float().mean(1), rtol=1e-6
+    )
+
+
+@pytest.mark.usefixtures("sinks")
+def test_model_that_is_one_layer__has_the_name_of_its_kind() -> None:
+    assert record(nn.Linear(2, 3)).dataset("architecture").layer.values.tolist() == ["Linear"]
+
+
+@pytest.mark.usefixtures("sinks")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"include": "("}, "include='\\(' is no regular expression"),
+        ({"exclude": "["}, "exclude='\\[' is no regular expression"),
+        ({"include": "nothing"}, "no layer to record.*0: not asked for"),
+        ({"raw": "nothing", "raw_every": 1}, "matches no recorded layer"),
+        ({"raw": "0"}, "belong together"),
+    ],
+)
+def test_wrong_choice_of_layers__is_one_line(options, message) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        dt.Recorder(Path("run"), nn.Sequential(nn.Linear(2, 2)), **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("sinks")
+def test_model_without_layers__is_told_why() -> None:
+    with pytest.raises(InputError, match=r"no layer to record.*entries of a table"):
+        dt.Recorder(Path("run"), nn.Sequential(nn.Embedding(3, 2)))
