@@ -26,7 +26,7 @@ class Sink(Protocol):
         """Write a static group whole (architecture, images, initial weights), replacing an earlier one."""
 
     def get(self, group: str) -> xr.Dataset | None:
-        """A static group as it was put, loaded, or None."""
+        """A static group as it was put, or the coordinates of a growing one, loaded; or None."""
 
     def coordinates(self, group: str, coordinates: Mapping[str, Any]) -> None:
         """Fix the coordinates of a growing group's other axes (filter, image, bin …) before its first row."""

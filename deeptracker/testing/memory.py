@@ -67,7 +67,9 @@ class MemorySink:
         self._tables[group] = table.copy(deep=True)
 
     def get(self, group: str) -> xr.Dataset | None:
-        """A static group as it was put, or None."""
+        """A static group as it was put, the coordinates of a growing one, or None."""
+        if group in self._coordinates:
+            return xr.Dataset(coords={dim: (dim, np.asarray(v)) for dim, v in self._coordinates[group].items()})
         return self._tables.get(group)
 
     def coordinates(self, group: str, coordinates: Mapping[str, Any]) -> None:
