@@ -25,11 +25,12 @@ def build_index(run: Run, *, progress: Progress | None = None) -> Run:
 
     Returns
     -------
-    The run, with ``index/…`` groups. An earlier index stays in place until the new one is complete.
+    The run, with ``index/…`` groups (of scalars alone: none). An earlier index stays in place until the new one is
+    complete.
 
     Raises
     ------
-    MissingGroupError : the run holds neither statistics nor answers.
+    MissingGroupError : the run holds nothing: no statistics, no answers, no scalars.
 
     Notes
     -----
@@ -42,6 +43,6 @@ def build_index(run: Run, *, progress: Progress | None = None) -> Run:
         parts += [index_view(run, view, progress=progress) for view in run.validation_sets]
         for datasets in parts:
             writer.put_many(datasets)
-        if not any(parts):
-            raise MissingGroupError(f"{run.path} holds no statistics and no answers yet: record some, then analyze")
+        if not any(parts) and not run.has("scalars"):
+            raise MissingGroupError(f"{run.path} holds nothing yet: record some, then analyze")
     return run.refresh()

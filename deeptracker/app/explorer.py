@@ -12,13 +12,14 @@ from deeptracker.view import pages, palettes, words
 from deeptracker.view.answers import first_set
 from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
+from deeptracker.view.curves import ScalarCurves
 from deeptracker.view.events import anomalies, around
 from deeptracker.view.filters import LayerFilters
 from deeptracker.view.flips import class_of
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import FULL, heading, note
 from deeptracker.view.images import ClassImages
-from deeptracker.view.layer_values import PIXELS, SHOWN
+from deeptracker.view.layer_values import PIXELS, told
 from deeptracker.view.level import positions
 from deeptracker.view.overview import overview
 from deeptracker.view.pixels import PixelChart
@@ -27,7 +28,6 @@ from deeptracker.view.timeline import Timeline
 
 DELAY = 120
 CONTROL: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
-PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
 
 
 class Explorer:
@@ -52,57 +52,84 @@ class Explorer:
         self.images: ClassImages | None = None
         self.cube: Cube | None = None
         self._waiting = False
-        layers, filters = self._layers()
-        classes, images = self._validation()
-        parts = [*layers, *classes, *filters, *images, *self._cube()]
-        self.views = pn.Column(*parts, sizing_mode="stretch_width", margin=0)
+        layers, classes = self._layers(), self._classes()
+        sections = [
+            (layers, self.strips),
+            (classes, self.rows),
+            (self._scalars(), True),
+            (self._filters(), self.filters),
+            (self._images(), self.images),
+            (self._cube(), self.cube),
+        ]
+        # What there is comes first; what is missing is said after it.
+        there = [part for parts, view in sections if view is not None for part in parts]
+        missing = [part for parts, view in sections if view is None for part in parts]
+        self.views = pn.Column(*there, *missing, sizing_mode="stretch_width", margin=0)
         self._link()
 
-    def _layers(self) -> tuple[list[Any], list[Any]]:
-        """All layers, and the filters of one."""
+    def _missing(self, title: str, text: str, missing: str) -> list[Any]:
+        return [self._pane(heading(title, text)), self._pane(note(missing))]
+
+    def _layers(self) -> list[Any]:
+        """All layers over time."""
         missing = pages.missing_layers(self.run)
         if missing:
-            return [self._pane(heading("Layers", pages.LAYERS)), self._pane(note(missing))], []
+            return self._missing("Layers", pages.LAYERS, missing)
         self.strips = Strips(self.run, self.timeline)
-        self.filters = LayerFilters(self.run, self.timeline, layer=pages.suspect(self.run), height=150)
         self.heading = heading("Layers", "")
-        statistics = [n for n, v in self.run.dataset("filters/dense").items() if "filter" in v.dims]
-        ordered = [n for n in PREFERRED if n in statistics] + [n for n in statistics if n not in PREFERRED]
-        titles = {f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in ordered}
-        self.statistic = _select(titles, ordered[0], 330)
+        titles = {f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in told(self.run)}
+        self.statistic = _select(titles, self.strips.values.variable, 330)
         self.show = pn.widgets.RadioButtonGroup(
-            options={"what changed": "change", "values": "value"}, value=SHOWN[0], **CONTROL
+            options={"what changed": "change", "values": "value"}, value=self.strips.values.show, **CONTROL
         )
-        self.layer = _select(list(self.filters.places), self.filters.layer, 260)
         self._describe()
         top = pn.Row(self._pane(self.heading), self.statistic, self.show, sizing_mode="stretch_width", margin=0)
-        text = "Every filter is a row; click one to see its series."
-        return [top, *(self._pane(plot) for plot in self.strips.figures)], [
-            self._titled("Filters of one layer", text, self.layer),
-            self._pane(self.filters.layout),
-        ]
+        return [top, *(self._pane(plot) for plot in self.strips.figures)]
+
+    def _filters(self) -> list[Any]:
+        """The filters of one layer."""
+        if self.strips is None:
+            return []
+        missing = pages.missing_filters(self.run)
+        if missing:
+            return self._missing("Filters of one layer", pages.FILTERS, missing)
+        self.filters = LayerFilters(self.run, self.timeline, layer=pages.suspect(self.run), height=150)
+        self.layer = _select(list(self.filters.places), self.filters.layer, 260)
+        return [self._titled("Filters of one layer", pages.FILTERS, self.layer), self._pane(self.filters.layout)]
 
     def _describe(self) -> None:
         assert self.strips is not None
-        text = f"{pages.LAYERS} Click a strip to open its filters."
-        self.heading.text = heading("Layers", text, [self.strips.scale]).text
+        opens = "" if pages.missing_filters(self.run) else " Click a strip to open its filters."
+        self.heading.text = heading("Layers", f"{pages.layers_text(self.run)}{opens}", [self.strips.scale]).text
 
-    def _validation(self) -> tuple[list[Any], list[Any]]:
-        """All classes, and the images: those of one class, and all."""
+    def _scalars(self) -> list[Any]:
+        """Whatever else was logged."""
+        curves = ScalarCurves(self.run, self.timeline)
+        top = [self._pane(heading("Scalars", curves.text))] if curves.figures else []
+        return [*top, *(self._pane(plot) for plot in curves.figures)]
+
+    def _classes(self) -> list[Any]:
+        """All classes over time."""
         missing = pages.missing_validation(self.run)
         if missing or self.view is None:
-            return [self._pane(heading("Classes", pages.VALIDATION)), self._pane(note(missing))], []
+            return self._missing("Classes", pages.VALIDATION, missing)
         self.rows = ClassRows(self.run, self.view, self.timeline)
+        top = heading("Classes", f"{pages.VALIDATION} Click one.", [self.rows.scale], pages.class_signs())
+        return [self._pane(top), self._pane(self.rows.plot)]
+
+    def _images(self) -> list[Any]:
+        """The images of one class, and all."""
+        if self.rows is None or self.view is None:
+            return []
         self.pixels = PixelChart(self.run, self.view, self.timeline)
         names = list(self.rows.classes.names)
         wanted = pages.suspect_class(self.run)
         index = names.index(wanted) if wanted in names else 0
         self.images = ClassImages(self.run, self.view, self.timeline, index=index)
         self.label = _select({words.class_name(n): i for i, n in enumerate(names)}, index, 200)
-        top = heading("Classes", f"{pages.VALIDATION} Click one.", [self.rows.scale], pages.class_signs())
         text = "Every image is a row; hover shows the picture and the answer."
         every = heading("All images", "The whole validation set, grouped by class.", [self.pixels.scale])
-        return [self._pane(top), self._pane(self.rows.plot)], [
+        return [
             self._titled("Images of one class", text, self.label),
             self._pane(self.images.plot),
             self._pane(every),
@@ -110,12 +137,11 @@ class Explorer:
         ]
 
     def _cube(self) -> list[Any]:
-        top = self._pane(heading("Layers and classes", pages.CUBE))
         missing = pages.missing_cube(self.run)
         if missing or self.view is None:
-            return [top, self._pane(note(missing))]
+            return self._missing("Layers and classes", pages.CUBE, missing)
         self.cube = Cube(self.run, self.view, self.timeline)
-        return [top, self._pane(self.cube.layout)]
+        return [self._pane(heading("Layers and classes", pages.CUBE)), self._pane(self.cube.layout)]
 
     def _titled(self, title: str, text: str, widget: Any) -> pn.Row:
         return pn.Row(self._pane(heading(title, text)), widget, sizing_mode="stretch_width", margin=0)
@@ -127,16 +153,17 @@ class Explorer:
     def _link(self) -> None:
         self.list.param.watch(lambda change: self.open_event(change.new), "selected")
         self.band.lane.on_event("tap", self._tap_mark)
+        if self.strips is not None:
+            self.statistic.param.watch(lambda _: self._redraw(), "value")
+            self.show.param.watch(lambda _: self._redraw(), "value")
+            if len(positions(self.run, self.strips.values.group)) > PIXELS:
+                for edge in ("start", "end"):
+                    self.timeline.x_range.on_change(edge, self._zoomed)
         if self.strips is not None and self.filters is not None:
             for plot, (_, members) in zip(self.strips.figures, self.strips.stages, strict=True):
                 plot.on_event("tap", lambda tap, members=members: self._tap_strip(tap, members))
             self.filters.heat.on_event("tap", self._tap_filter)
-            self.statistic.param.watch(lambda _: self._redraw(), "value")
-            self.show.param.watch(lambda _: self._redraw(), "value")
             self.layer.param.watch(lambda change: self._open_layer(change.new), "value")
-            if len(positions(self.run, "filters/dense")) > PIXELS:
-                for edge in ("start", "end"):
-                    self.timeline.x_range.on_change(edge, self._zoomed)
         if self.rows is not None and self.images is not None:
             self.rows.plot.on_event("tap", self._tap_class)
             self.label.param.watch(lambda change: self._open_class(change.new), "value")
@@ -176,11 +203,12 @@ class Explorer:
             self.images.show(index)
 
     def _redraw(self) -> None:
-        if self.strips is None or self.filters is None:
+        if self.strips is None:
             return
         self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end,
                            variable=self.statistic.value, show=self.show.value)  # fmt: skip
-        self.filters.use(self.statistic.value, self.show.value)
+        if self.filters is not None:
+            self.filters.use(self.statistic.value, self.show.value)
         self._describe()
 
     def _tap_mark(self, tap: Any) -> None:
@@ -223,4 +251,4 @@ class Explorer:
 
 
 def _select(options: Any, value: Any, width: int) -> Any:
-    return pn.widgets.Select(name="", options=options, value=value, width=width, **CONTROL)
+    return pn.widgets.Select(options=options, value=value, width=width, **CONTROL)

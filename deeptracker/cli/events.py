@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from deeptracker.detect.silence import silence
 from deeptracker.errors import MissingGroupError
 
 if TYPE_CHECKING:
@@ -57,22 +58,13 @@ def print_events(console: Console, run: Run, *, top: int | None = None) -> None:
                 console.print(Padding(f"[bold]{document['rank']}[/]  {escape(_evidence(document))}", (0, 0, 0, 1)))
         if len(shown) < len(anomalies):
             console.print(f"{len(anomalies) - len(shown)} more: deeptracker events {run.path}", style="dim")
-    elif _calibrated(run):
-        console.print("Nothing unusual: no event reached the alarm level.")
     else:
-        console.print("Too few records to tell what is unusual: an alarm level needs 300 of them.")
+        console.print(silence(run), highlight=False)
     if labels:
         console.print("\n[bold]Labels[/] [dim]what was changed on purpose[/]")
         for document in labels:
             text = _evidence(document) or document["cause"]
             console.print(f"  {document['iteration']:>9,}  {escape(text)}", highlight=False)
-
-
-def _calibrated(run: Run) -> bool:
-    if not run.has("anomalies/iterations"):
-        return False
-    levels = run.dataset("anomalies/iterations")
-    return bool((levels["filter_level"].notnull() | levels["layer_level"].notnull()).any())
 
 
 def _table(documents: list[dict[str, Any]], with_evidence: bool) -> Table:

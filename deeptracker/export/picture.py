@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from deeptracker.export.target import written
 from deeptracker.view import pages, palettes, words
 from deeptracker.view.answers import classes_of, error_by_class, error_over_time, first_set
-from deeptracker.view.events import anomalies, extent, labels
-from deeptracker.view.layer_values import LayerValues, by_strength, squeeze
+from deeptracker.view.events import anomalies, labels, reach
+from deeptracker.view.layer_values import LayerValues, by_strength, opening, squeeze
 from deeptracker.view.level import Columns, columns
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import Scale, share_scale
@@ -30,7 +30,7 @@ class Picture:
 
     def __init__(self, run: Any, width: int, height: int) -> None:
         self.run, self.width = run, width
-        self.start, self.stop = (float(v) for v in extent(run))
+        self.start, self.stop = (float(v) for v in reach(run))
         self.span = width - LEFT - RIGHT
         self.image = Image.new("RGB", (width, height), palettes.PAPER)
         self.draw = ImageDraw.Draw(self.image)
@@ -74,7 +74,7 @@ class Picture:
             self.draw.line([(x, top), (x, bottom)], fill=palettes.INK if event["rank"] > 1 else palettes.SELECTED)
 
 
-def figure(run: Any, path: str | Path, *, width: int = 1600, variable: str = "update_angle") -> Path:
+def figure(run: Any, path: str | Path, *, width: int = 1600, variable: str | None = None) -> Path:
     """Write a PNG of loss, validation error, events, all layers and all classes over time.
 
     Parameters
@@ -82,7 +82,8 @@ def figure(run: Any, path: str | Path, *, width: int = 1600, variable: str = "up
     run : an opened run; what it lacks is left out.
     path : file to write; an existing one is replaced.
     width : pixels, at least 600; the height follows from what there is to draw.
-    variable : statistic of the strips, shown as change against the usual level.
+    variable : statistic of the strips, shown as change against the usual level (as value in a run of few records);
+        default: what the explorer opens with.
 
     Returns
     -------
@@ -147,10 +148,11 @@ def _curve(picture: Picture, at: Any, values: Any, colour: str, name: str, line:
     picture.text(LEFT - 10, picture.y + 36 + 40 * line, numbers, 11, palettes.MUTED, "rm")
 
 
-def _strips(picture: Picture, variable: str) -> None:
+def _strips(picture: Picture, variable: str | None) -> None:
     places = layers_of(picture.run)
     height = int(np.clip(420 // len(places), 10, 24))
-    values = LayerValues(picture.run, variable)
+    best, show = opening(picture.run)
+    values = LayerValues(picture.run, variable or best, show)
     picture.y += GAP
     _title(picture, "Layers", values.scale)
     top = picture.y

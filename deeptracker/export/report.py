@@ -16,6 +16,7 @@ from deeptracker.view import cards, pages, palettes
 from deeptracker.view.answers import first_set
 from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
+from deeptracker.view.curves import ScalarCurves
 from deeptracker.view.events import anomalies, around, labels
 from deeptracker.view.filters import LayerFilters
 from deeptracker.view.flips import class_of
@@ -27,6 +28,7 @@ from deeptracker.view.pixels import PixelChart
 from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
+IMAGES = "Every image is a row; hover shows the picture and the answer."
 OPENED = 4
 """Events whose layer and class are opened in the file; further ones move the time axis only."""
 
@@ -99,16 +101,18 @@ def html(run: Any) -> str:
     band = overview(run, timeline).layout
     layer_views, opened_layer = _filters(run, timeline, found)
     class_views, opened_class = _images(run, timeline, found)
-    views = column(
-        *_layers(run, timeline),
-        *_classes(run, timeline),
-        *_opened("Filters of one layer", "Every filter is a row; click one to see its series.", layer_views),
-        *_opened("Images of one class", "Every image is a row; hover shows the picture and the answer.", class_views),
-        *_pixels(run, timeline),
-        *_cube(run, timeline),
-        sizing_mode="stretch_width",
-        spacing=0,
-    )
+    sections = [
+        (_layers(run, timeline), pages.missing_layers(run)),
+        (_classes(run, timeline), pages.missing_validation(run)),
+        (_scalars(run, timeline), ""),
+        (_opened("Filters of one layer", pages.FILTERS, layer_views), pages.missing_filters(run)),
+        (_opened("Images of one class", IMAGES, class_views), ""),
+        (_pixels(run, timeline), ""),
+        (_cube(run, timeline), pages.missing_cube(run)),
+    ]
+    # What there is comes first; what is missing is said after it.
+    parts = [part for section, missing in sorted(sections, key=lambda one: bool(one[1])) for part in section]
+    views = column(*parts, sizing_mode="stretch_width", spacing=0)
     state: dict[int, dict[str, Any]] = {0: {"start": timeline.full[0], "stop": timeline.full[1]}}
     for event in found:
         rank, onset = int(event["rank"]), int(event["iteration"])
@@ -144,8 +148,8 @@ def _embedded(state: Any) -> str:
 
 def _filters(run: Any, timeline: Timeline, found: list[Any]) -> tuple[list[Any], dict[int, int]]:
     """Drill-downs into the layers of the first events, and which event opens which."""
-    if pages.missing_layers(run):
-        return [], {}
+    if pages.missing_layers(run) or pages.missing_filters(run):
+        return [note(missing)] if (missing := pages.missing_filters(run)) else [], {}
     wanted = {int(e["rank"]): str(e["layers"][0]) for e in found if e.get("layers")}
     names = list(dict.fromkeys(wanted.values()))[:OPENED]
     views: list[Any] = []
@@ -180,7 +184,12 @@ def _layers(run: Any, timeline: Timeline) -> list[Any]:
     if missing:
         return [heading("Layers", pages.LAYERS), note(missing)]
     strips = Strips(run, timeline)
-    return [heading("Layers", pages.LAYERS, [strips.scale]), *strips.figures]
+    return [heading("Layers", pages.layers_text(run), [strips.scale]), *strips.figures]
+
+
+def _scalars(run: Any, timeline: Timeline) -> list[Any]:
+    curves = ScalarCurves(run, timeline)
+    return [heading("Scalars", curves.text), *curves.figures] if curves.figures else []
 
 
 def _opened(title: str, text: str, views: list[Any]) -> list[Any]:

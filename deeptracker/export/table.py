@@ -15,7 +15,7 @@ from deeptracker.export.target import written
 ROWS = 1_000_000
 
 
-def table(run: Any, path: str | Path, *, group: str = "layers/dense") -> Path:
+def table(run: Any, path: str | Path, *, group: str | None = None) -> Path:
     """Write a group as a table: one row per iteration and layer (or filter, image …), one column per statistic.
 
     Units stand in the metadata of each Parquet column (``units``, ``formula``), in CSV behind the name.
@@ -25,7 +25,8 @@ def table(run: Any, path: str | Path, *, group: str = "layers/dense") -> Path:
     ----------
     run : an opened run.
     path : file ending in ``.parquet`` or ``.csv``.
-    group : any group of the run; variables that have not all of its two first axes' names are left out.
+    group : any group of the run; variables that have not all of its two first axes' names are left out. Default:
+        statistics of layers, of a run without them its answers, else its scalars.
 
     Returns
     -------
@@ -41,14 +42,23 @@ def table(run: Any, path: str | Path, *, group: str = "layers/dense") -> Path:
     kind = target.suffix.lower()
     if kind not in (".parquet", ".csv"):
         raise InputError(f"{target}: a table ends in .parquet or .csv")
+    group = group or _telling(run)
     dataset = run.dataset(group)
-    dims = max((v.dims for v in dataset.data_vars.values()), key=len, default=())[:2]
+    # An axis without entries (the learning rates of a run that knows none) takes only its own variables away.
+    filled = [v.dims for v in dataset.data_vars.values() if v.size]
+    dims = max(filled, key=len, default=())[:2]
     names = [str(n) for n, v in dataset.data_vars.items() if set(v.dims) <= set(dims) and v.dims]
     if not names or any(dataset.sizes[d] == 0 for d in dims):
         raise InputError(f"{run.path}: {group} has no rows to export")
     with written(target) as aside:
         (_parquet if kind == ".parquet" else _csv)(dataset[names], dims, aside)
     return target
+
+
+def _telling(run: Any) -> str:
+    """The group that a run is exported as by default."""
+    wanted = ["layers/dense", *(f"validation/{view}" for view in run.validation_sets), "scalars"]
+    return next((group for group in wanted if run.has(group)), wanted[0])
 
 
 def _blocks(dataset: xr.Dataset, dims: tuple[str, ...]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from deeptracker.detect.silence import silence
 from deeptracker.view import palettes, words
 from deeptracker.view.answers import class_names, first_set
 from deeptracker.view.events import Event, documents
@@ -57,7 +58,7 @@ def above(run: Any, found: list[Event]) -> str:
             f"<code>deeptracker analyze {escape(str(run.path))}</code></div>"
         )
     if not found:
-        return f"{title}<div class='empty'>Nothing rose above the alarm level.</div>"
+        return f"{title}<div class='empty'>{escape(silence(run))}</div>"
     return f"{title}<p class='lead'>{words.count(len(found), 'event')}, strongest first. Click one to open it.</p>"
 
 

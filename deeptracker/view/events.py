@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deeptracker.errors import MissingGroupError
 from deeptracker.view.level import positions
 
@@ -28,16 +31,28 @@ def labels(run: Any) -> list[Event]:
     return sorted((e for e in documents(run) or [] if e["kind"] == "label"), key=lambda e: int(e["iteration"]))
 
 
+def _recorded(run: Any) -> list[NDArray[np.int64]]:
+    """Iterations of scalars, filters, layers and validation passes, of those that there are."""
+    groups = [g for g in ("scalars", "filters/dense", "layers/dense") if run.has(g)]
+    found = [positions(run, g) for g in groups]
+    found += [positions(run, f"validation/{name}", "validation") for name in run.validation_sets]
+    return [iteration for iteration in found if len(iteration)]
+
+
 def extent(run: Any) -> tuple[int, int]:
     """First and last recorded iteration, over scalars, filters and validation passes; (0, 1) for an empty run."""
-    groups = [g for g in ("scalars", "filters/dense", "layers/dense") if run.has(g)]
-    ends = [positions(run, g) for g in groups]
-    ends += [positions(run, f"validation/{name}", "validation") for name in run.validation_sets]
-    ends = [e for e in ends if len(e)]
-    if not ends:
+    found = _recorded(run)
+    if not found:
         return 0, 1
-    start, stop = min(int(e[0]) for e in ends), max(int(e[-1]) for e in ends)
+    start, stop = min(int(e[0]) for e in found), max(int(e[-1]) for e in found)
     return start, max(stop, start + 1)
+
+
+def reach(run: Any) -> tuple[int, int]:
+    """The iterations that a picture covers: what is recorded last counts as long as what came before it."""
+    start, stop = extent(run)
+    steps = [int(np.median(np.diff(e))) for e in _recorded(run) if len(e) > 1 and int(e[-1]) == stop]
+    return start, stop + min(steps, default=0)
 
 
 def around(run: Any, event: Event, share: float = 0.06) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
 from deeptracker.view import palettes, words
-from deeptracker.view.layer_values import PIXELS, LayerValues, by_strength, read_out
+from deeptracker.view.layer_values import PIXELS, LayerValues, by_strength, opening, read_out
 from deeptracker.view.places import Place, layers_of
 from deeptracker.view.timeline import Timeline, named_rows, number_ticks
 
@@ -39,13 +39,14 @@ class LayerFilters:
         timeline: Timeline | None = None,
         *,
         layer: str | None = None,
-        variable: str = "update_angle",
-        shown: str = "change",
+        variable: str | None = None,
+        shown: str | None = None,
         height: int = 200,
     ) -> None:
         self.run, self.timeline = run, timeline or Timeline(run)
-        self.values = LayerValues(run, variable, shown)
-        self.series = LayerValues(run, variable, "value")
+        best, usual = opening(run)
+        self.values = LayerValues(run, variable or best, shown or usual)
+        self.series = LayerValues(run, variable or best, "value")
         self.places = {place.name: place for place in layers_of(run)}
         self.image = ColumnDataSource({"image": [], "x": [], "dw": [], "dh": []})
         self.lines = ColumnDataSource({"x": [], "filter": [], "median": []})

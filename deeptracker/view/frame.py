@@ -29,7 +29,9 @@ def head_html(run: Any) -> str:
     facts = [str(run.attributes.get("model") or "")]
     if run.has("architecture"):
         table = run.dataset("architecture")
-        facts += [words.count(table.sizes["layer"], "layer"), words.count(table.sizes.get("filter", 0), "filter")]
+        facts += [words.count(table.sizes["layer"], "layer")]
+        if filters := table.sizes.get("filter", 0):
+            facts.append(words.count(filters, "filter"))
     if run.has("filters/dense"):
         facts.append(words.count(run.dataset("filters/dense").sizes["iteration"], "recorded iteration"))
     for view in run.validation_sets[:1]:

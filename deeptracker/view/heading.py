@@ -70,5 +70,6 @@ def note(text: str, *, width: int | None = None) -> Div:
         f"border:1px dashed {palettes.FAINT};border-radius:6px;padding:14px 18px;margin:4px 0;"
         f'background:#fafbfc">{text}</div>',
         sizing_mode="stretch_width",
+        stylesheets=[FULL],
         **({"width": width} if width else {}),
     )

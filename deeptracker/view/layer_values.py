@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
 from deeptracker.view import words
-from deeptracker.view.change import Usual, is_positive, learning_rate_steps, usual
+from deeptracker.view.change import WINDOW, Usual, is_positive, learning_rate_steps, usual
 from deeptracker.view.level import Columns, columns, read
 from deeptracker.view.places import Place
 from deeptracker.view.scale import Scale, change_scale, value_scale
@@ -22,6 +22,11 @@ CELLS = 16_000_000
 """Filters × columns of a whole net that one redraw computes; larger nets get wider columns."""
 SHOWN = ("change", "value")
 AGGREGATES = ("max", "mean")
+GROUPS = {
+    "filter": ("filters/dense", "filters/full", "filters/probe", "anomalies/filters"),
+    "layer": ("layers/dense", "layers/full"),
+}
+PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class LayerValues:
     def cells(self, place: Place, start: float, stop: float, pixels: int = PIXELS) -> Cells:
         """One layer's filters between two iterations; the farthest value of each column is kept, so spikes stay."""
         run, name = self.run, self.variable
-        data = read(_Part(run, place.filters), self.group, [name], start, stop, pixels)[name]
+        data = read(_Part(run, place), self.group, [name], start, stop, pixels)[name]
         values = np.asarray(data.values, dtype=np.float32)
         iteration = np.asarray(data["iteration"].values)
         grid = columns(iteration, start, stop, pixels)
@@ -96,27 +101,61 @@ class LayerValues:
 
 
 class _Part:
-    """A run seen through a slice of its filters, so that the level reader loads no others."""
+    """A run seen through one layer, so that the level reader loads no others."""
 
-    def __init__(self, run: Any, filters: slice) -> None:
-        self.run, self.filters = run, filters
+    def __init__(self, run: Any, place: Place) -> None:
+        self.run, self.place = run, place
 
     def has(self, group: str) -> bool:
         return bool(self.run.has(group))
 
     def dataset(self, group: str) -> Any:
         dataset = self.run.dataset(group)
-        return dataset.isel(filter=self.filters) if "filter" in dataset.dims else dataset
+        return dataset.isel({axis: self.place.along(axis) for axis in GROUPS if axis in dataset.dims})
+
+
+def axis_of(run: Any) -> str:
+    """``filter``, or ``layer`` where a run knows its layers as wholes only (a tracker's histograms)."""
+    return "filter" if any(run.has(group) for group in GROUPS["filter"]) else "layer"
+
+
+def _statistics(dataset: Any, axis: str) -> list[str]:
+    return [str(name) for name, variable in dataset.items() if variable.dims == ("iteration", axis)]
 
 
 def group_with(run: Any, variable: str) -> str:
-    """The group that holds a statistic per filter; an InputError that lists what there is, where none does."""
-    groups = [g for g in ("filters/dense", "filters/full", "filters/probe", "anomalies/filters") if run.has(g)]
+    """The group that holds a statistic per filter (or layer); an InputError that lists what there is, where none."""
+    axis = axis_of(run)
+    groups = [group for group in GROUPS[axis] if run.has(group)]
     for group in groups:
-        if variable in run.dataset(group):
+        if variable in _statistics(run.dataset(group), axis):
             return group
-    known = sorted({str(n) for g in groups for n, v in run.dataset(g).items() if "filter" in v.dims})
-    raise InputError(f"{run.path}: no statistic {variable!r} per filter; there are {', '.join(known) or 'none'}")
+    known = sorted({name for group in groups for name in _statistics(run.dataset(group), axis)})
+    raise InputError(f"{run.path}: no statistic {variable!r} per {axis}; there are {', '.join(known) or 'none'}")
+
+
+def told(run: Any) -> list[str]:
+    """Statistics that the run has numbers of, the most telling first; the others were never recorded."""
+    axis = axis_of(run)
+    names = _statistics(run.dataset(GROUPS[axis][0]), axis)
+    ordered = [n for n in PREFERRED if n in names] + [n for n in names if n not in PREFERRED]
+    return [name for name in ordered if _is_told(run, name)] or ordered
+
+
+def opening(run: Any) -> tuple[str, str]:
+    """(statistic, change or value) that a view opens with; under a window of records there is no usual level yet."""
+    group = GROUPS[axis_of(run)][0]
+    names = _statistics(run.dataset(group), axis_of(run))
+    name = next((n for n in PREFERRED if n in names and _is_told(run, n)), None) or told(run)[0]
+    return name, "change" if run.dataset(group).sizes["iteration"] >= WINDOW else "value"
+
+
+def _is_told(run: Any, name: str) -> bool:
+    """Whether there is a number in the middle or the last record; layers tell it of their filters, and are fewer."""
+    group = next(g for g in (*GROUPS["layer"], *GROUPS["filter"]) if run.has(g) and name in run.dataset(g))
+    values = run.dataset(group)[name]
+    rows = sorted({values.sizes["iteration"] // 2, values.sizes["iteration"] - 1})
+    return bool(np.isfinite(np.asarray(values.isel(iteration=rows).values)).any())
 
 
 def whole(run: Any, group: str) -> tuple[float, float]:

@@ -154,6 +154,8 @@ def _curves(run: Any, timeline: Timeline, whole: Range1d) -> Any:
         plot.line(x, y, line_color=palettes.LOSS, line_width=1)
         if logarithmic:
             plot.yaxis.ticker = FixedTicker(ticks=log_ticks(low, high))
+    else:  # the axis would take the numbers of the error
+        plot.y_range, plot.yaxis.visible = Range1d(0, 1), False
     plot.yaxis.axis_label = "training loss"
     plot.yaxis.axis_label_text_color = plot.yaxis.major_label_text_color = palettes.LOSS
     plot.yaxis.formatter = number_ticks()

@@ -21,6 +21,8 @@ from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 LAYERS = "Each strip is a layer, its rows are filters, those that changed most on top."
+WHOLE_LAYERS = "Each row is a layer as a whole."
+FILTERS = "Every filter is a row; click one to see its series."
 VALIDATION = "Each row is a class of validation images; ink is the share answered wrongly."
 CUBE = "Which layers were abnormal when which classes changed their answers: three faces that share their edges."
 
@@ -34,8 +36,8 @@ def layers(
     run: Any,
     timeline: Timeline | None = None,
     *,
-    variable: str = "update_angle",
-    show: str = "change",
+    variable: str | None = None,
+    show: str | None = None,
     aggregate: str = "max",
     layer: str | None = None,
 ) -> Any:
@@ -45,8 +47,8 @@ def layers(
     ----------
     run : an opened run.
     timeline : share it to link this view with others; default: one of its own.
-    variable : statistic per filter, as in ``run.filters``.
-    show : ``change`` (log₂ of the ratio to the filter's running median) or ``value``.
+    variable : statistic per filter, as in ``run.filters``; default: the angle of the update, where there is one.
+    show : ``change`` (log₂ of the ratio to the filter's running median) or ``value``, the default under 50 records.
     aggregate : what a row keeps of the filters it joins: ``max`` (the farthest from usual) or ``mean``.
     layer : the layer opened below; default: that of the strongest event.
 
@@ -63,17 +65,25 @@ def layers(
     if missing:
         return note(missing)
     strips = Strips(run, timeline, variable=variable, show=show, aggregate=aggregate)
-    detail = LayerFilters(run, timeline, layer=layer or suspect(run), variable=variable, shown=show)
-    detail.pick_in_browser()
-    text = f"{LAYERS} Shown: {words.statistic(variable)}. Drag to zoom, double-click for the whole run."
+    shown = words.statistic(strips.values.variable)
+    text = f"{layers_text(run)} Shown: {shown}. Drag to zoom, double-click for the whole run."
     return column(
         heading("Layers", text, [strips.scale]),
         *strips.figures,
-        heading("Filters of one layer", "Every filter is a row; tap one to see its series."),
-        detail.layout,
+        heading("Filters of one layer", FILTERS),
+        *_filters(run, timeline, layer, variable, show),
         sizing_mode="stretch_width",
         spacing=0,
     )
+
+
+def _filters(run: Any, timeline: Timeline, layer: str | None, variable: str | None, show: str | None) -> list[Any]:
+    missing = missing_filters(run)
+    if missing:
+        return [note(missing)]
+    detail = LayerFilters(run, timeline, layer=layer or suspect(run), variable=variable, shown=show)
+    detail.pick_in_browser()
+    return [detail.layout]
 
 
 def validation(
@@ -125,6 +135,11 @@ def class_signs() -> list[str]:
     ]
 
 
+def layers_text(run: Any) -> str:
+    """How the strips are to be read."""
+    return WHOLE_LAYERS if missing_filters(run) else LAYERS
+
+
 def suspect(run: Any) -> str | None:
     """Layer of the strongest event that names one."""
     return next((str(e["layers"][0]) for e in anomalies(run) if e.get("layers")), None)
@@ -139,29 +154,51 @@ def suspect_class(run: Any) -> str | None:
 
 def missing_layers(run: Any) -> str:
     """Why there are no layers to show, or an empty string."""
-    if run.has("filters/dense") and run.has("architecture") and run.dataset("filters/dense").sizes["iteration"]:
+    if run.has("architecture") and (run.has("filters/dense") or run.has("layers/dense")):
         return ""
-    return (
-        "No filters recorded yet. They come with the first <code>recorder.step(step, loss=loss)</code> that is due."
+    return _brought(
+        run,
+        "No filters recorded yet. They come with the first <code>recorder.step(step, loss=loss)</code> that is due.",
+        "No weights were among what was ingested. Checkpoints (<code>.pt .safetensors .npz</code>) bring layers and "
+        "their filters; histograms in TensorBoard files bring layers.",
     )
+
+
+def missing_filters(run: Any) -> str:
+    """Why there are layers, but no filters of theirs to show, or an empty string."""
+    if run.has("filters/dense") or missing_layers(run):
+        return ""
+    return "Histograms tell of whole layers, not of their filters. Checkpoints bring filters."
 
 
 def missing_validation(run: Any) -> str:
     """Why there is no validation to show, or an empty string."""
     if first_set(run) is not None and run.dataset(f"validation/{first_set(run)}").sizes["validation"]:
         return ""
-    return (
+    return _brought(
+        run,
         "No validation answers in this run. <code>recorder.validate(step, loader)</code> or "
         "<code>recorder.validation(step, predicted=…)</code> records them; "
-        "<code>recorder.images(target=…, classes=…, thumbnails=…)</code> adds classes and pictures."
+        "<code>recorder.images(target=…, classes=…, thumbnails=…)</code> adds classes and pictures.",
+        "No answers to images were among what was ingested. A table of them (<code>.npz .parquet .jsonl .csv</code> "
+        "with iteration, image, target, and predicted or logits) brings classes and images.",
     )
 
 
 def missing_cube(run: Any) -> str:
     """Why there is no cube, or an empty string."""
     view = first_set(run)
-    if view is not None and run.has(f"correlation/validation/{view}/passes"):
+    if view is not None and run.has(f"correlation/validation/{view}/front"):
         return ""
     if view is None:
-        return "Without validation answers there is nothing to relate the layers to. " + missing_validation(run)
+        return "Without answers to images there is nothing to relate the layers to."
+    if not run.has("filters/dense"):
+        return "Without filters there is nothing to relate the classes to."
+    if run.has("anomalies/events") and not run.has(f"anomalies/validation/{view}/classes"):
+        return "The images have no classes: there is nothing to relate the layers to."
     return f"Not analysed yet. <code>deeptracker analyze {run.path}</code> relates layers to classes."
+
+
+def _brought(run: Any, recorded: str, ingested: str) -> str:
+    """What brings a part of a run: a call of the recorder, or one more kind of file to ingest."""
+    return ingested if "ingest" in run.attributes else recorded

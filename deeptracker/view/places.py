@@ -8,15 +8,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a layer's filters lie: its name, stage and slice of the filter axis."""
+    """Where a layer lies: its name, stage, slice of the filter axis and position on the layer axis."""
 
     name: str
     stage: str
     filters: slice
+    index: int = 0
 
     @property
     def count(self) -> int:
         return self.filters.stop - self.filters.start
+
+    def along(self, axis: str) -> slice:
+        """The layer's part of the axis ``filter`` or ``layer``."""
+        return self.filters if axis == "filter" else slice(self.index, self.index + 1)
 
 
 def layers_of(run: Any) -> list[Place]:
@@ -25,8 +30,8 @@ def layers_of(run: Any) -> list[Place]:
     names, stages = table["layer"].values, table["stage"].values
     first, count = table["first_filter"].values, table["filters"].values
     return [
-        Place(str(name), str(stage), slice(int(a), int(a) + int(n)))
-        for name, stage, a, n in zip(names, stages, first, count, strict=True)
+        Place(str(name), str(stage), slice(int(a), int(a) + int(n)), index)
+        for index, (name, stage, a, n) in enumerate(zip(names, stages, first, count, strict=True))
     ]
 
 

@@ -9,7 +9,16 @@ from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColor
 from numpy.typing import NDArray
 
 from deeptracker.view import palettes, words
-from deeptracker.view.layer_values import CELLS, PIXELS, LayerValues, by_strength, read_out, squeeze, whole
+from deeptracker.view.layer_values import (
+    CELLS,
+    PIXELS,
+    LayerValues,
+    by_strength,
+    opening,
+    read_out,
+    squeeze,
+    whole,
+)
 from deeptracker.view.level import Columns
 from deeptracker.view.places import Place, layers_of, short, stages_of
 from deeptracker.view.scale import Scale
@@ -26,8 +35,8 @@ class Strips:
         run: Any,
         timeline: Timeline | None = None,
         *,
-        variable: str = "update_angle",
-        show: str = "change",
+        variable: str | None = None,
+        show: str | None = None,
         aggregate: str = "max",
         strip: int | None = None,
         pixels: int = PIXELS,
@@ -42,7 +51,8 @@ class Strips:
         self.aggregate = aggregate
         filters = sum(place.count for place in self.places)
         self.pixels = int(np.clip(CELLS // max(filters, 1), 300, pixels))
-        self.values = LayerValues(run, variable, show)
+        best, usual = opening(run)
+        self.values = LayerValues(run, variable or best, show or usual)
         self.stages = stages_of(self.places)
         self.figures = [self._stage(*s, last=i == len(self.stages) - 1) for i, s in enumerate(self.stages)]
         self.update()
@@ -53,10 +63,11 @@ class Strips:
 
     def _stage(self, name: str, members: list[Place], last: bool) -> Any:
         filters = sum(place.count for place in members)
+        title = f"{name} · {words.count(len(members), 'layer')}"
         plot = self.timeline.figure(
             self.strip * len(members),
             axis=last,
-            title=f"{name} · {words.count(len(members), 'layer')} · {words.count(filters, 'filter')}",
+            title=f"{title} · {words.count(filters, 'filter')}" if filters else title,
             y_range=Range1d(0, len(members)),
         )
         plot.outline_line_color = None

@@ -24,7 +24,7 @@ from bokeh.plotting import figure
 
 from deeptracker.view import palettes, words
 from deeptracker.view.answers import class_names, first_set
-from deeptracker.view.events import anomalies, extent, labels
+from deeptracker.view.events import anomalies, labels, reach
 from deeptracker.view.places import layers_of, short
 
 RIGHT = 64
@@ -45,7 +45,7 @@ class Timeline:
     """
 
     def __init__(self, run: Any) -> None:
-        start, stop = extent(run)
+        start, stop = reach(run)
         pad = (stop - start) * 0.004
         self.full = (start - pad, stop + pad)
         self.x_range = Range1d(bounds=self.full, name="iterations")
