@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Recorder": "deeptracker.recording",
     "watch": "deeptracker.recording",
+    "ingest_run": "deeptracker.recording",
     "open_run": "deeptracker.store",
     "Run": "deeptracker.store",
     "analyze": "deeptracker.analyze",
@@ -28,7 +29,7 @@ _SUBPACKAGES = {"view", "export", "app", "testing", "errors", "schema"}
 if TYPE_CHECKING:
     from deeptracker import app, errors, export, schema, testing, view
     from deeptracker.analyze import analyze
-    from deeptracker.recording import Recorder, watch
+    from deeptracker.recording import Recorder, ingest_run, watch
     from deeptracker.store import Run, open_run
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "app",
     "errors",
     "export",
+    "ingest_run",
     "open_run",
     "schema",
     "testing",

@@ -14,6 +14,7 @@ from deeptracker.errors import DeepTrackerError
 def main() -> None:
     """Run the command of ``sys.argv`` and exit."""
     from deeptracker.cli.commands import app
+    from deeptracker.cli.ingest import ingest as _registered  # noqa: F401
 
     try:
         app(prog_name="deeptracker")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_WHERE = {"Recorder": "recorder", "watch": "watch"}
+_WHERE = {"Recorder": "recorder", "ingest_run": "ingesting", "watch": "watch"}
 
 if TYPE_CHECKING:
+    from deeptracker.recording.ingesting import ingest_run
     from deeptracker.recording.recorder import Recorder
     from deeptracker.recording.watch import watch
 
-__all__ = ["Recorder", "watch"]
+__all__ = ["Recorder", "ingest_run", "watch"]
 
 
 def __getattr__(name: str) -> Any:

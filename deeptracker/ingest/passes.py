@@ -1,0 +1,250 @@
+"""Answers of validation passes from tables: one set of images, its passes in order of iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deeptracker.conform import build
+from deeptracker.errors import InputError
+from deeptracker.ingest.arrays import load
+from deeptracker.ingest.scalars import whole
+from deeptracker.ingest.tables import columns, counts_epochs, read_table, stack
+from deeptracker.sink import Sink
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass over all images of a set; −1 (NaN) = not evaluated.
+
+    ``ties`` counts images whose largest score is that of two classes: the first one was taken.
+    """
+
+    predicted: Array
+    correct: Array
+    loss: Array
+    ties: int = 0
+
+
+@dataclass(slots=True)
+class PassTable:
+    """The answers of one file, images as the file has them. ``iterations`` is None where it tells none."""
+
+    name: str
+    ids: Array
+    target: Array
+    classes: list[str]
+    passes: list[Pass]
+    iterations: list[int] | None
+    epochs: bool = False
+
+
+@dataclass(slots=True)
+class PassSet:
+    """The passes over one set of images, of as many files as have the same images."""
+
+    name: str
+    ids: Array
+    target: Array
+    classes: list[str]
+    passes: dict[int, Pass] = field(default_factory=dict)
+
+    def write(self, sink: Sink) -> None:
+        """Write ``images/<set>``, sorted by class, and a row of ``validation/<set>/raw`` for each pass."""
+        order = np.argsort(self.target, kind="stable")
+        images = {"target": self.target[order].astype(np.int32), "position": order.astype(np.int32)}
+        ids = self.ids[order]
+        group, view = f"images/{self.name}", f"validation/{self.name}/raw"
+        sink.put(group, build(group, images, {"image": ids, "class": self.classes}))
+        sink.coordinates(view, {"image": ids})
+        for iteration in sorted(self.passes):
+            one = self.passes[iteration]
+            sink.append(
+                view,
+                iteration,
+                {"predicted": one.predicted[order], "correct": one.correct[order], "loss": one.loss[order]},
+            )
+
+
+def read_passes(path: Path) -> PassTable:
+    """The answers of one table.
+
+    Raises
+    ------
+    InputError
+        Columns do not fit one another.
+    """
+    if path.suffix.lower() == ".npz":
+        return _of_arrays(path.name, load(path))
+    return _of_rows(path.name, read_table(path))
+
+
+def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
+    """Arrays (iteration, image, …), or (image, …) for one pass."""
+    found, classes = _with_numbers(columns(content), name)
+    target = found.get("target")
+    numbers = ("predicted", "correct", "loss", "confidence")
+    answers = {key: np.atleast_1d(_floats(found[key], name, key)) for key in numbers if key in found}
+    scores = next((_floats(found[key], name, key) for key in ("logits", "probabilities") if key in found), None)
+    if scores is not None:
+        if scores.ndim not in (2, 3):
+            raise InputError(f"{name}: logits have shape {scores.shape}, not (iteration, image, class)")
+        scores = scores if scores.ndim == 3 else scores[None]
+    size = scores.shape[1] if scores is not None else next(iter(answers.values())).shape[-1]
+    target = np.full(size, -1) if target is None else _integers(target, name, "target")
+    count = scores.shape[0] if scores is not None else int(np.prod(next(iter(answers.values())).shape[:-1]))
+    rows = {key: value.reshape(-1, size) if value.size == count * size else value for key, value in answers.items()}
+    for key, value in {**rows, "target": target[None]}.items():
+        if value.shape != ((count, size) if key != "target" else (1, size)):
+            raise InputError(f"{name}: {key} has shape {value.shape}, expected {count} passes over {size} images")
+    ids = np.asarray(found["image"]) if "image" in found else np.arange(size)
+    if ids.shape != (size,) or len(np.unique(ids)) != size:
+        raise InputError(f"{name}: {ids.shape} ids for {size} images, or some twice: give one id an image")
+    iterations = found.get("iteration")
+    if iterations is not None:
+        iterations = [whole(value, name) for value in np.atleast_1d(_floats(iterations, name, "iteration"))]
+        if len(iterations) != count or len(set(iterations)) != count:
+            raise InputError(f"{name}: {len(set(iterations))} different iterations for {count} passes")
+    logits = "logits" in found
+    passes = [
+        _pass(
+            target,
+            {key: value[i] for key, value in rows.items()},
+            None if scores is None else scores[i],
+            logits,
+        )
+        for i in range(count)
+    ]
+    table = PassTable(name, _labels(ids), target, classes, passes, iterations, counts_epochs(content))
+    return _with_classes(table, None if scores is None else scores.shape[2])
+
+
+def _of_rows(name: str, table: pd.DataFrame) -> PassTable:
+    """One row for each image of each pass."""
+    found, classes = _with_numbers(columns(table), name)
+    ids, image = np.unique(_labels(np.asarray(found["image"])), return_inverse=True)
+    moments, moment = np.unique(_floats(found["iteration"], name, "iteration"), return_inverse=True)
+    target = np.full(len(ids), -1)
+    if "target" in found:
+        given = _integers(found["target"], name, "target")
+        target[image] = given
+        if not np.array_equal(target[image], given):
+            raise InputError(f"{name}: an image has two different targets: give each image one")
+    scores = next((stack(found[key], name, key) for key in ("logits", "probabilities") if key in found), None)
+    passes = []
+    for number in range(len(moments)):
+        rows = np.flatnonzero(moment == number)
+        place = image[rows]
+        if len(np.unique(place)) != len(place):
+            raise InputError(f"{name}: an image appears twice at iteration {moments[number]:g}: drop one")
+        answers: dict[str, Array] = {}
+        for key in ("predicted", "correct", "loss", "confidence"):
+            if key in found:
+                answers[key] = np.full(len(ids), np.nan)
+                answers[key][place] = _floats(found[key], name, key)[rows]
+        spread = None
+        if scores is not None:
+            spread = np.full((len(ids), scores.shape[1]), np.nan)
+            spread[place] = scores[rows]
+        passes.append(_pass(target, answers, spread, "logits" in found))
+    iterations = [whole(float(value), name) for value in moments]
+    result = PassTable(name, ids, target, classes, passes, iterations, counts_epochs(table))
+    return _with_classes(result, None if scores is None else scores.shape[1])
+
+
+def _pass(target: Array, answers: Mapping[str, Array], scores: Array | None, logits: bool) -> Pass:
+    """Class, correctness and loss of each image; what is not given is derived, NaN means not evaluated."""
+    size, known = len(target), target >= 0
+    predicted = np.full(size, -1, np.int16)
+    correct = np.full(size, -1, np.int8)
+    loss = np.full(size, np.nan)
+    ties = 0
+    if scores is not None:
+        evaluated = ~np.isnan(scores).any(axis=1)
+        if "predicted" not in answers:
+            ties = int(((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1)[evaluated].sum())
+        predicted[evaluated] = scores[evaluated].argmax(axis=1)
+        with np.errstate(divide="ignore"):
+            shifted = scores - scores.max(axis=1, keepdims=True) if logits else np.log(scores)
+        fits = known & (target < scores.shape[1])
+        chosen = np.where(fits, np.take_along_axis(shifted, np.where(fits, target, 0)[:, None], 1)[:, 0], np.nan)
+        loss = np.log(np.exp(shifted).sum(axis=1)) - chosen if logits else -chosen
+    if "predicted" in answers:
+        given = answers["predicted"].astype(np.float64)
+        predicted = np.where(np.isfinite(given), given, -1).astype(np.int16)
+    if "correct" in answers:
+        given = answers["correct"].astype(np.float64)
+        correct = np.where(np.isfinite(given), given, -1).astype(np.int8)
+    else:
+        answered = known & (predicted >= 0)
+        correct[answered] = (predicted == target)[answered]
+    if "loss" in answers:
+        loss = answers["loss"].astype(np.float64)
+    elif "confidence" in answers:
+        with np.errstate(divide="ignore"):
+            loss = -np.log(answers["confidence"].astype(np.float64))
+    with np.errstate(over="ignore"):
+        return Pass(predicted, correct, loss.astype(np.float16), ties)
+
+
+def _with_classes(table: PassTable, scored: int | None) -> PassTable:
+    most = max([int(table.target.max(initial=-1)), *(int(one.predicted.max(initial=-1)) for one in table.passes)])
+    needed = max(most + 1, scored or 0)
+    if table.classes and len(table.classes) < needed:
+        raise InputError(f"{table.name}: {len(table.classes)} names for {needed} classes")
+    table.classes = table.classes or [str(number) for number in range(needed)]
+    return table
+
+
+def _with_numbers(found: dict[str, Any], name: str) -> tuple[dict[str, Any], list[str]]:
+    """Columns with class numbers in place of class names, and the names.
+
+    Without a list of ``classes``, names are numbered in alphabetical order.
+    """
+    classes = [str(text) for text in found["classes"]] if "classes" in found else []
+    texts = {key: np.asarray(found[key]) for key in ("target", "predicted") if key in found}
+    texts = {key: values for key, values in texts.items() if any(isinstance(value, str) for value in values.flat)}
+    if not texts:
+        return found, classes
+    if not classes and ("logits" in found or "probabilities" in found):
+        raise InputError(f"{name}: {', '.join(texts)} are names, but scores go by number: add the list as classes")
+    known = {str(value) for values in texts.values() for value in values.flat if isinstance(value, str)}
+    classes = classes or sorted(known)
+    if strange := sorted(known - set(classes)):
+        raise InputError(f"{name}: {strange[0]!r} is not among its classes")
+    number = {text: place for place, text in enumerate(classes)}
+    for key, values in texts.items():
+        flat = [number[str(value)] if isinstance(value, str) else -1 for value in values.flat]
+        found = {**found, key: np.array(flat).reshape(values.shape)}
+    return found, classes
+
+
+def _floats(values: Any, name: str, what: str) -> Array:
+    try:
+        return np.asarray(values, np.float64)
+    except (ValueError, TypeError):
+        raise InputError(f"{name}: {what} must be numbers") from None
+
+
+def _integers(values: Any, name: str, what: str) -> Array:
+    array = np.asarray(values)
+    numbers = _floats(array, name, what)
+    if array.ndim != 1 or not np.array_equal(numbers, np.rint(numbers)):
+        raise InputError(f"{name}: {what} must be one class number an image, not {array.dtype} of {array.shape}")
+    return numbers.astype(np.int64)
+
+
+def _labels(ids: Array) -> Array:
+    return ids if ids.dtype.kind in "iu" else ids.astype(str)
+
+
+__all__ = ["Pass", "PassSet", "PassTable", "read_passes"]
