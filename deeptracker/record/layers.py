@@ -39,6 +39,7 @@ class Layer:
     follows: Follows = field(default_factory=Follows)
     _shape: tuple[int, ...] = ()
     _order: tuple[int, ...] = ()
+    _lies_so: bool = False
     _seen: tuple[int, Rows] | None = None
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class Layer:
         # Statistics of a filter do not depend on the order of its weights: read them as they lie (channels last).
         rest = sorted(range(1, tensor.ndim), key=lambda axis: tensor.stride()[axis], reverse=True)
         self._order = (0, *rest)
+        self._lies_so = self.part is None and self.filter_axis == 0 and rest == sorted(rest)
 
     @property
     def parameter(self) -> torch.Tensor:
@@ -96,6 +98,8 @@ class Layer:
         tensor = whole(tensor.detach())
         if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
             tensor = tensor.to("cpu", torch.float32)
+        if self._lies_so and tensor.is_contiguous():  # the usual case, at every layer and step: be quick
+            return tensor.numpy().reshape(self.filters, -1)
         return self.on_device(tensor).contiguous().numpy()
 
     def weights(self) -> Rows:

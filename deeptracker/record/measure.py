@@ -138,13 +138,14 @@ class Measurer:
 
     def standard(self) -> Reading:
         """The standard set from what was read last."""
-        parts = self._normalisations()
-        copy = HostCopy(torch.cat(parts).to(torch.float32)) if parts else None
+        with torch.no_grad():
+            parts = self._normalisations()
+            copy = HostCopy(torch.cat(parts).to(torch.float32)) if parts else None
         return Reading(self._set.derive(), copy, self._places)
 
     def _normalisations(self) -> list[torch.Tensor]:
-        parts = {i: whole(getattr(*self._norms[i]).detach()).reshape(-1) for i in self._norm_turns}
-        return [parts[i] for i in range(len(parts))]
+        parts = {i: whole(getattr(*self._norms[i])) for i in self._norm_turns}
+        return [parts[i] if parts[i].ndim == 1 else parts[i].reshape(-1) for i in range(len(parts))]
 
     def restart(self, initial: Sequence[Array]) -> None:
         """Count rotation from other initial weights."""

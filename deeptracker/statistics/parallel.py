@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-_WORTH_A_THREAD = 1 << 17
+_WORTH_A_THREAD = 1 << 20  # values: a millisecond; waking a thread takes a good part of one
 _MOST_THREADS = 16
 _SHARES = 16  # of a thread: one that was held up by others leaves the rest of its work to the other threads
 
