@@ -9,15 +9,15 @@ from typing import Any
 from deeptracker.schema.derived import STAGES
 
 _MAKERS = {
-    "architecture": "record the run with deeptracker.Recorder",
+    "architecture": "record the run with deeptracker.Recorder, or ingest checkpoints",
     "scalars": "record the run with deeptracker.Recorder, and call recorder.step(step, loss=…)",
-    "filters": "record the run with deeptracker.Recorder, and call recorder.step(step)",
-    "layers": "record the run with deeptracker.Recorder, and call recorder.step(step)",
+    "filters": "record the run with deeptracker.Recorder and recorder.step(step), or ingest checkpoints",
+    "layers": "record the run with deeptracker.Recorder and recorder.step(step), or ingest checkpoints",
     "batches": "give recorder.step(…, batch_ids=…, batch_labels=…) when recording",
     "weights": "ask for raw weights when recording",
     "initial": "record the run with deeptracker.Recorder",
     "images": "call recorder.images(target=…) when recording",
-    "validation": "call recorder.validate(step, loader) or recorder.validation(step, …) when recording",
+    "validation": "call recorder.validate(step, loader) or recorder.validation(step, …), or ingest answers",
 }
 
 
