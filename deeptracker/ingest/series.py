@@ -57,8 +57,7 @@ class Series:
                 outcome.leave_out(self._name(rest[0]), "holds no weights of layers (*.weight with two axes or more)")
             rest = rest[1:]
         if not rest or first is None:
-            why = "; ".join(f"{what}: {reason}" for what, reason in outcome.grouped()[:3])
-            raise InputError(f"no checkpoint of {root} can be used: {why}")
+            raise self._none()
         self._files = rest
         self._numbering.fix(rest[0], first, len(rest) == 1)
         self._first: Checkpoint | None = first
@@ -81,8 +80,18 @@ class Series:
             self._outcome.leave_out(self._name(path), str(error).removeprefix(f"{path.name}: "))
             return None
 
+    def _none(self) -> InputError:
+        why = "; ".join(f"{what}: {reason}" for what, reason in self._outcome.grouped()[:3])
+        return InputError(f"no checkpoint of {self._root} can be used: {why}")
+
     def write(self, sink: Sink, scalars: Scalars, progress: Callable[[str, float], None]) -> None:
-        """Read every checkpoint once and append its rows."""
+        """Read every checkpoint once and append its rows.
+
+        Raises
+        ------
+        InputError
+            None has an iteration.
+        """
         standard: StandardSet | None = None
         for number, path in enumerate(self._files):
             progress("checkpoints", number / len(self._files))
@@ -99,6 +108,8 @@ class Series:
                 self._open_groups(sink, weights, checkpoint)
                 standard = StandardSet(weights)
             self._append(sink, scalars, standard, iteration, weights, checkpoint)
+        if not self.iterations:
+            raise self._none()
         layers = self.network.layers
         filters = sum(layer.filters for layer in layers)
         self._outcome.found.append(

@@ -175,6 +175,13 @@ def test_safetensors__damaged_anywhere_are_an_input_error_at_worst(cut, at, valu
         load(path)
 
 
+def test_series__without_a_single_iteration_leaves_no_run_behind(tmp_path):
+    source = series(tmp_path / "s", ["net.npz"], epoch=0.5)
+    with pytest.raises(InputError, match=r"no checkpoint of .* its iteration 0\.5 is no whole number"):
+        ingest_run(source, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 class Bomb:
     def __init__(self, path):
         self.path = path

@@ -78,17 +78,29 @@ def test_event_files__cut_off_anywhere_give_every_whole_record_before_the_cut(da
     assert is_event_file(path) == (cut >= 12)
 
 
-@settings(max_examples=60, deadline=None)
-@given(at=st.integers(0, 200), value=st.integers(0, 255), content=st.binary(max_size=40))
-def test_event_files__damaged_anywhere_are_called_truncated_at_worst(at, value, content, tmp_path_factory):
-    good = b"".join([record(event(0)), record(event(1, scalar("loss", 1.0))), record(event(2, content))])
+@settings(max_examples=80, deadline=None)
+@given(at=st.integers(0, 10_000), value=st.integers(0, 255))
+def test_event_files__damaged_anywhere_never_give_a_wrong_value(at, value, tmp_path_factory):
+    good = b"".join(record(event(step, *[scalar("loss", float(step))][:step])) for step in range(4))
     broken = bytearray(good)
     broken[at % len(good)] = value
     path = tmp_path_factory.mktemp("broken") / "a.tfevents.1"
-    for data in (bytes(broken), good, record(content)):
-        path.write_bytes(data)
-        with suppress(Truncated):
-            list(read_events(path))
+    path.write_bytes(broken)
+    found = []
+    with suppress(Truncated):
+        for one in read_events(path):
+            found.append((one.step, one.value))
+    assert found == [(step, float(step)) for step in range(1, 4)][: len(found)]
+    assert len(found) == 3 or bytes(broken) != good
+
+
+@settings(max_examples=80, deadline=None)
+@given(content=st.binary(max_size=60))
+def test_event_files__records_that_are_no_events_are_called_truncated_at_worst(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("strange") / "a.tfevents.1"
+    path.write_bytes(record(event(0)) + record(content) + record(chunk(5, chunk(1, content))))
+    with suppress(Truncated):
+        list(read_events(path))
 
 
 def test_histogram__moments_are_those_of_the_values_and_bins_keep_the_count(weights):
