@@ -122,15 +122,15 @@ def test_steps_that_jump__keep_the_gradient_and_the_distance_right() -> None:
                 optimizer.zero_grad()
             nn.functional.cross_entropy(model(x), y).backward()
             true[step] = float(model[2].weight.grad.norm())
-            for optimizer in parts if step != 12 else parts[:1]:
+            for optimizer in parts if step != 10 else parts[:1]:
                 optimizer.step()
             recorder.step(step)
     layers = recorder._sink.dataset("layers/dense").sel(layer="2")
     assert layers.iteration.values.tolist() == [0, 2, 4, 10, 12]
     assert layers.steps.values.tolist() == [-1, 2, 2, 6, 2]
-    np.testing.assert_allclose(layers.g_norm2, [*(true[step] for step in (0, 2, 4, 10)), np.nan], rtol=1e-6)
+    np.testing.assert_allclose(layers.g_norm2, [true[0], true[2], true[4], np.nan, true[12]], rtol=1e-6)
     raw = recorder._sink.dataset("weights/1")
-    np.testing.assert_allclose(np.linalg.norm(raw.gradient, axis=(1, 2)), [true[0], true[10]], rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(raw.gradient, axis=(1, 2)), [true[0], np.nan], rtol=1e-6)
     assert recorder._sink.dataset("scalars").steps.values.tolist() == [-1, 2, 2, 3, 3, 2, 1]
 
 
