@@ -1,4 +1,4 @@
-"""The stages in order, their plan, forecast and provenance: index → anomalies → correlation."""
+"""The stages in order, their plan, forecast and provenance: index → anomalies → correlation, then thinning."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from deeptracker.errors import InputError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store import Run, open_run
 from deeptracker.store.stage import package_version
+from deeptracker.thinning import budget_of, is_due, thin
 
 if TYPE_CHECKING:
     from distributed import Client
+
+STEPS = (*STAGES, "thin")
+"""What an analysis can do, in order; "thin" only for runs with a disk budget."""
 
 SMALL = 1 << 30
 """Logs below this many bytes are analysed by threads of this process: workers would take longer to start."""
@@ -61,8 +65,8 @@ def analyze(
     Parameters
     ----------
     run_or_path : the run. What was recorded up to now is analysed; parts that it lacks are left out.
-    stages : some of ``index``, ``anomalies``, ``correlation``: these are run whatever their state. By default all,
-        less those that are up to date.
+    stages : some of ``index``, ``anomalies``, ``correlation``, ``thin``: these are run whatever their state. By
+        default all, less those that are up to date; ``thin`` only where the run has a disk budget.
     client : Dask client to work on; default: the active one, else threads of this process for logs below 1 GiB,
         else workers of its own on this machine.
     reference : earlier runs whose tails set the alarm levels.
@@ -70,12 +74,12 @@ def analyze(
 
     Returns
     -------
-    The run with its derived stages, frozen at the commit that was analysed.
+    The run with its derived stages, frozen at the commit that was analysed, or at the one that says what was thinned.
 
     Raises
     ------
-    InputError : an unknown stage. NotARunError : nothing at the path. MissingGroupError : nothing recorded yet.
-    LockedRunError : another process analyses the run.
+    InputError : an unknown stage, or ``thin`` for a run without a disk budget. NotARunError : nothing at the path.
+    MissingGroupError : nothing recorded yet. LockedRunError : another process analyses the run.
     """
     run = run_or_path if not isinstance(run_or_path, (str, Path)) else open_run(run_or_path)
     others = [other if not isinstance(other, (str, Path)) else open_run(other) for other in reference]
@@ -88,7 +92,10 @@ def analyze(
         progress(str(expected), 0.0)
     with _scheduler(client, expected.nbytes):
         for stage in due:
-            run = _at(run, _perform(stage, run, others, progress))
+            if stage == "thin":
+                run = thin(run, progress=progress)
+            else:
+                run = _at(run, _perform(stage, run, others, progress))
     return run
 
 
@@ -100,14 +107,17 @@ def plan(run: Run, *, stages: Sequence[str] | None = None, reference: Sequence[R
     InputError : a stage that does not exist.
     """
     if stages is not None:
-        unknown = [stage for stage in stages if stage not in STAGES]
+        unknown = [stage for stage in stages if stage not in STEPS]
         if unknown:
-            raise InputError(f"there is no stage {unknown[0]!r}: stages are {', '.join(STAGES)}")
-        return tuple(stage for stage in STAGES if stage in stages)
+            raise InputError(f"there is no stage {unknown[0]!r}: stages are {', '.join(STEPS)}")
+        return tuple(stage for stage in STEPS if stage in stages)
     due: list[str] = []
     for stage in STAGES:
         if set(_inputs(stage)) & set(due) or not _up_to_date(run, stage, reference):
             due.append(stage)
+    # What the stages that are due will find, and take on disk, tells only then what has to go.
+    if (due and budget_of(run) is not None) or is_due(run):
+        due.append("thin")
     return tuple(due)
 
 
@@ -135,7 +145,7 @@ def forecast(run: Run, stages: Sequence[str]) -> Forecast:
             table = run.dataset(group, dask=True)
             nbytes += table.nbytes
             chunks += sum(variable.data.npartitions for variable in table.data_vars.values() if variable.chunks)
-    return Forecast(tuple(stages), nbytes, max(1, chunks) * len(stages))
+    return Forecast(tuple(stages), nbytes, max(1, chunks) * max(1, len(set(stages) - {"thin"})))
 
 
 def _perform(stage: str, run: Run, reference: Sequence[Run], progress: Progress | None) -> Run:

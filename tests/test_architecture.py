@@ -27,7 +27,7 @@ FLOORS = [
     {"aggregate"},
     {"detect"},
     {"correlate"},
-    {"cluster"},
+    {"cluster", "thinning"},
     {"analyze"},
     {"view"},
     {"app", "export"},

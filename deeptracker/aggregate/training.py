@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
+from deeptracker.aggregate.carried import Carried, carried, keeps_every_bin
 from deeptracker.aggregate.gather import Job, Key, Output, gather
 from deeptracker.aggregate.levels import Layers, merge_layers
 from deeptracker.aggregate.pyramid import bin_sizes, edges, pyramid
@@ -73,7 +74,14 @@ def _bins(out: Arrays, level: str, values: dict[str, Any], sizes: tuple[int, ...
 
 
 def _filter_window(
-    source: Source, start: int, stop: int, sizes: tuple[int, ...], name: str, first: Any, filters: Any
+    source: Source,
+    start: int,
+    stop: int,
+    sizes: tuple[int, ...],
+    name: str,
+    first: Any,
+    filters: Any,
+    earlier: Carried | None,
 ) -> Arrays:
     """The pyramid of one variable of the filters in one window, and its quantiles where they are kept."""
     values = source.read(name, start, stop)
@@ -81,6 +89,8 @@ def _filter_window(
     _bins(out, "filter", {name: values}, sizes)
     if name in _QUANTILED:
         out["index/layer_quantiles", name] = layer_quantiles(values, first, filters)
+    if earlier is not None:
+        earlier.put_into(out, start, stop)
     return out
 
 
@@ -110,12 +120,15 @@ def filter_jobs(run: Readable, architecture: xr.Dataset) -> Iterator[Job]:
     spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=16 << 20)
     first, filters = architecture["first_filter"].values, architecture["filters"].values
     count = int(architecture.sizes["filter"])
-    sizes = bin_sizes(spans[-1][1])
+    sizes = BIN_SIZES if keeps_every_bin(run) else bin_sizes(spans[-1][1])
+    earlier = carried(run, "filters/dense")
     for name in _NAMES:
         outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in sizes}
         if name in _QUANTILED:
             outputs["index/layer_quantiles", name] = Output((len(first), len(QUANTILES)))
-        tasks = [delayed(_filter_window, pure=False)(source, *span, sizes, name, first, filters) for span in spans]
+        tasks = [
+            delayed(_filter_window, pure=False)(source, *span, sizes, name, first, filters, earlier) for span in spans
+        ]
         yield Job(outputs, spans, tasks)
 
 

@@ -146,7 +146,7 @@ def analyze(
         str | None, typer.Option(metavar="ADDRESS", help="Use the workers of a running Dask scheduler.")
     ] = None,
     stages: Annotated[
-        str | None, typer.Option(help="Only these, separated by commas: index, anomalies, correlation.")
+        str | None, typer.Option(help="Only these, separated by commas: index, anomalies, correlation, thin.")
     ] = None,
     reference: Annotated[
         list[Path] | None,

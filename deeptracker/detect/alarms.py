@@ -53,7 +53,10 @@ def _stretches(flags: Any, iteration: Index, gap: int) -> list[tuple[int, int]]:
 
 
 def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
-    """Alarms of filters (one per layer and stretch), layers and the model; ``layer`` is each filter's layer."""
+    """Alarms of filters (one per layer and stretch), layers and the model; ``layer`` is each filter's layer.
+
+    Records before the frontier of a thinned run raise none: their events are carried over.
+    """
     out = []
     signals = 2 * len(SIGNALS) + len(MODEL_SIGNALS)  # each has a level of its own and may be wrong by itself
     for kind, scores, owner, names in (
@@ -62,6 +65,7 @@ def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
         ("model", found.model, np.full(1, -1), MODEL_SIGNALS),
     ):
         score, signal, excess = scores.strongest()
+        excess[: found.frontier] = np.nan
         above = np.nan_to_num(excess) >= 1
         for place in np.unique(owner[above.any(0)]):
             mine = np.flatnonzero(owner == place)

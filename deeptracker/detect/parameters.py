@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from deeptracker.detect.carried import Earlier, Found, earlier
 from deeptracker.detect.rates import segments
 from deeptracker.detect.scores import LEAST_FILTERS, own_scale, residuals, score
 from deeptracker.detect.signals import FILTER_SIGNALS, MODEL_SIGNALS
@@ -30,10 +31,16 @@ _BLOCK_FILTERS = 1024
 
 @dataclass(slots=True)
 class Scores:
-    """Raw scores of one kind of thing: ``values`` (signal, thing, record) and the level of each signal."""
+    """Raw scores of one kind of thing: ``values`` (signal, thing, record) and the level of each signal.
+
+    ``maxima`` (signal, record) is the largest |score| of each record. ``carried`` is what ``strongest`` gives for the
+    first records of a run that was thinned: the values of those are not there any more.
+    """
 
     values: npt.NDArray[np.float32]
     levels: list[Levels]
+    maxima: Array
+    carried: Found | None = None
 
     def strongest(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8], npt.NDArray[np.float32]]:
         """Score, signal and excess (score / level) of the signal closest to its level; each (record, thing)."""
@@ -47,16 +54,23 @@ class Scores:
         known = best >= 0
         level = np.take_along_axis(heights, signal, 0)
         excess = np.where(known & np.isfinite(level), best, np.nan)
-        return (
+        found = (
             np.where(known, values, np.nan).T.astype(np.float32),
             np.where(known, signal, -1).T.astype(np.int8),
             excess.T.astype(np.float32),
         )
+        if self.carried is not None:
+            first = slice(0, len(self.carried[0]))
+            found[0][first], found[1][first], found[2][first] = self.carried
+        return found
 
 
 @dataclass(slots=True)
 class Parameters:
-    """Everything that is known of filters, layers and model along the records of ``filters/dense``."""
+    """Everything that is known of filters, layers and model along the records of ``filters/dense``.
+
+    ``frontier`` is the first record that was judged anew: 0, unless the run was thinned.
+    """
 
     iteration: Index
     starts: Index
@@ -64,6 +78,7 @@ class Parameters:
     layers: Scores
     model: Scores
     states: xr.Dataset
+    frontier: int = 0
 
 
 def blocks_of_layers(sizes: npt.NDArray[np.int64]) -> list[slice]:
@@ -77,7 +92,7 @@ def blocks_of_layers(sizes: npt.NDArray[np.int64]) -> list[slice]:
     return [*out, slice(first, len(sizes))]
 
 
-def _score_block(run: Run, layers: slice, starts: Index, log_rates: Array) -> dict[str, Any]:
+def _score_block(run: Run, layers: slice, starts: Index, log_rates: Array, before: Earlier | None) -> dict[str, Any]:
     """One task: read some whole layers over all records, score every signal, find states."""
     architecture = run.dataset("architecture").load()
     first, sizes = architecture["first_filter"].values, architecture["filters"].values
@@ -97,7 +112,14 @@ def _score_block(run: Run, layers: slice, starts: Index, log_rates: Array) -> di
     if run.has("filters/probe"):
         probe = run.dataset("filters/probe")[["act_std", "act_mean"]].isel(filter=chosen).load()
     activation = [str(name) for name in architecture["activation"].values[layers]]
-    states = filter_states(dense, probe, layer, activation)
+    if before is None:
+        states = filter_states(dense, probe, layer, activation)
+    else:
+        gone = bool(run.commit.groups["filters/dense"].thinned.covers(0))
+        start = before.w_rms_at_start(chosen) if gone else None
+        states = filter_states(
+            dense, probe, layer, activation, start=start, before=before.states(chosen), position=before.position
+        )
     away = inactive(states, dense["iteration"].values)
     filters, moves = [], []
     for signal in FILTER_SIGNALS:
@@ -113,7 +135,9 @@ def score_parameters(run: Run, reference: list[dict[str, Array]] | None = None) 
     """Score a run's filters, layers and model.
 
     ``reference`` holds the maxima per signal of earlier runs (as ``maxima`` gives them), whose tails are borrowed.
+    Of a run that was thinned, records before the frontier are what the earlier analysis made of them.
     """
+    before = earlier(run)
     dense = run.dataset("filters/dense")
     iteration = dense["iteration"].values
     scalars = run.dataset("scalars").load().reindex(iteration=iteration)
@@ -126,7 +150,7 @@ def score_parameters(run: Run, reference: list[dict[str, Array]] | None = None) 
     skipped = scalars["step_skipped"].values == 1
     log_rates[skipped | ~np.isfinite(log_rates).all(1)] = np.nan
     sizes = run.dataset("architecture")["filters"].values.astype(np.int64)
-    tasks = [dask.delayed(_score_block)(run, part, starts, log_rates) for part in blocks_of_layers(sizes)]
+    tasks = [dask.delayed(_score_block)(run, part, starts, log_rates, before) for part in blocks_of_layers(sizes)]
     parts = dask.compute(*tasks)
     filters = np.concatenate([part["filters"] for part in parts], 1)
     layers = np.concatenate([part["layers"] for part in parts], 1)
@@ -138,14 +162,18 @@ def score_parameters(run: Run, reference: list[dict[str, Array]] | None = None) 
     borrowed = _borrow(reference or [])
 
     def calibrate(kind: str, values: npt.NDArray[np.float32]) -> Scores:
-        tops = enumerate(maxima(values))
-        least = LEAST_LEVEL[kind]
-        return Scores(
-            values, [alarm_levels(row, share, least=least, borrowed=borrowed.get((kind, n))) for n, row in tops]
-        )
+        tops, carried = maxima(values), None
+        if before is not None and kind != "model":  # the scalars behind the model's scores are never thinned
+            tops[:, : before.frontier] = before.maxima(kind)
+            carried = before.strongest(kind)
+        levels = [
+            alarm_levels(row, share, least=LEAST_LEVEL[kind], borrowed=borrowed.get((kind, n)))
+            for n, row in enumerate(tops)
+        ]
+        return Scores(values, levels, tops, carried)
 
     scored = calibrate("filter", filters), calibrate("layer", layers), calibrate("model", model)
-    return Parameters(iteration, starts, *scored, states)
+    return Parameters(iteration, starts, *scored, states, 0 if before is None else before.frontier)
 
 
 def _score_scalar(series: Array, starts: Index) -> npt.NDArray[np.float32]:

@@ -14,9 +14,10 @@ import xarray as xr
 from deeptracker.conform import build
 from deeptracker.detect.alarms import Alarm, class_alarms, parameter_alarms, rate_alarms, state_alarms
 from deeptracker.detect.answers import Answers, score_answers
+from deeptracker.detect.carried import Earlier, earlier
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.original import TOP, lowest_cosine
-from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
+from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
 from deeptracker.schema.derived import DIRECTIONS, MODEL_SIGNALS, RULES, SIGNALS
 from deeptracker.store import Run, open_run
@@ -50,10 +51,17 @@ def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None
     answers = [score_answers(run, view, changes) for view in run.validation_sets if _has_classes(run, view)]
     say("events", 0.9)
     documents = find_events(run, parameters, answers, rates)
-    provenance = {"false_per_1000": {"parameters": FALSE_PER_1000}, "reference": [str(r.path) for r in reference]}
+    provenance: dict[str, Any] = {
+        "false_per_1000": {"parameters": FALSE_PER_1000},
+        "reference": [str(r.path) for r in reference],
+    }
+    before = earlier(run)
+    if before is not None:
+        documents = rank(before.join(documents))
+        provenance["carried_over"] = {"before": before.position, "version": run.stages["anomalies"]["version"]}
     with run.write_stage("anomalies", provenance) as writer:
         if parameters is not None:
-            _put_parameters(run, parameters, writer)
+            _put_parameters(run, parameters, before, writer)
         for found in answers:
             writer.put(f"anomalies/validation/{found.view}/classes", _class_table(found))
         writer.put("anomalies/events", _event_table(documents))
@@ -132,7 +140,7 @@ def _names(run: Run, answers: list[Answers]) -> Names:
     return Names(layers, table["filters"].values.tolist(), table["first_filter"].values.tolist(), classes)
 
 
-def _put_parameters(run: Run, found: Parameters, writer: Any) -> None:
+def _put_parameters(run: Run, found: Parameters, before: Earlier | None, writer: Any) -> None:
     coordinates = {"iteration": found.iteration}
     layers = {"layer": run.dataset("architecture")["layer"].values}
     excesses = []
@@ -146,6 +154,8 @@ def _put_parameters(run: Run, found: Parameters, writer: Any) -> None:
     arrays = {
         "filter_level": np.stack([v.level for v in found.filters.levels], 1).astype(np.float32),
         "layer_level": np.stack([v.level for v in found.layers.levels], 1).astype(np.float32),
+        "filter_maximum": found.filters.maxima.T.astype(np.float32),
+        "layer_maximum": found.layers.maxima.T.astype(np.float32),
         "model_score": found.model.values[:, 0].T,
         "model_level": np.stack([v.level for v in found.model.levels], 1).astype(np.float32),
         "iteration_score": strongest,
@@ -155,6 +165,8 @@ def _put_parameters(run: Run, found: Parameters, writer: Any) -> None:
     layer = run.dataset("architecture")["filter_layer"].values.astype(np.int64)
     cosine = run.dataset("filters/dense")["update_cosine"].values
     place, lowest = lowest_cosine(cosine, layer)
+    if before is not None:
+        place[: before.frontier], lowest[: before.frontier] = before.lowest_cosine()
     ranks = coordinates | {"rank": np.arange(1, TOP + 1)}
     table = build("anomalies/lowest_cosine", {"filter": place, "update_cosine": lowest}, ranks)
     writer.put("anomalies/lowest_cosine", table)
@@ -199,8 +211,4 @@ def _reference_maxima(run: Run | str | Path) -> dict[str, Any]:
     """Maxima per signal of an earlier run, scored anew: its own alarms are left out by the level's fit."""
     other = open_run(run) if isinstance(run, (str, Path)) else run
     found = score_parameters(other)
-    return {
-        "filter": maxima(found.filters.values),
-        "layer": maxima(found.layers.values),
-        "model": maxima(found.model.values),
-    }
+    return {"filter": found.filters.maxima, "layer": found.layers.maxima, "model": found.model.maxima}

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from deeptracker.detect.carried import carry_states
 from deeptracker.schema.derived import STATES
 
 Flags = npt.NDArray[np.bool_]
@@ -34,7 +35,16 @@ def episodes(flags: Flags, least: int) -> tuple[Index, Index]:
     return onset, end
 
 
-def filter_states(dense: xr.Dataset, probe: xr.Dataset | None, layer: Index, activation: list[str]) -> xr.Dataset:
+def filter_states(
+    dense: xr.Dataset,
+    probe: xr.Dataset | None,
+    layer: Index,
+    activation: list[str],
+    *,
+    start: npt.NDArray[np.float32] | None = None,
+    before: xr.Dataset | None = None,
+    position: int = 0,
+) -> xr.Dataset:
     """Onset and end of each state of each filter of some whole layers.
 
     Parameters
@@ -42,6 +52,8 @@ def filter_states(dense: xr.Dataset, probe: xr.Dataset | None, layer: Index, act
     dense, probe : the groups ``filters/dense`` and ``filters/probe`` (or None), loaded, for these filters.
     layer : (filters,) number of each filter's layer, 0 … n−1 among these.
     activation : (n,) the nonlinearity that follows each layer.
+    start : (filters,) root mean square of the weights at the start, where the first record was thinned.
+    before, position : states of an earlier analysis, which count for what began before that iteration.
 
     Returns
     -------
@@ -56,28 +68,33 @@ def filter_states(dense: xr.Dataset, probe: xr.Dataset | None, layer: Index, act
     gradient, update = dense["g_norm2"].values, dense["update_norm2"].values
     none, still = gradient == 0, update == 0
     rms = dense["w_rms"].values
-    found = {
-        "dead": episodes(none & _others(~none & ~np.isnan(gradient), layer), LASTS),
-        "frozen": episodes(still & ~none & _others(~still & ~np.isnan(update), layer), LASTS),
-        "exploding": episodes(rms > _EXPLODED * rms[:1], LASTS),
-        "non-finite": episodes(dense["nonfinite"].values > 0, 1),
-        "saturated": (np.full(len(layer), -1, np.int64), np.full(len(layer), -1, np.int64)),
+    flags = {
+        "dead": none & _others(~none & ~np.isnan(gradient), layer),
+        "frozen": still & ~none & _others(~still & ~np.isnan(update), layer),
+        "exploding": rms > _EXPLODED * (rms[:1] if start is None else start),
+        "non-finite": dense["nonfinite"].values > 0,
+        "saturated": np.zeros(rms.shape, bool),
     }
+    found = {state: episodes(flags[state], 1 if state == "non-finite" else LASTS) for state in STATES}
+    seen = [(flags, iteration)]
     onset = np.stack([_at(iteration, found[state][0]) for state in STATES])
     end = np.stack([_at(iteration, found[state][1]) for state in STATES])
     if probe is not None and probe.sizes["iteration"]:
-        for state, flags in _on_probe(probe, layer, activation).items():
+        on_probe = _on_probe(probe, layer, activation)
+        seen.append((on_probe, probe["iteration"].values))
+        for state, there in on_probe.items():
             spacing = np.median(np.diff(probe["iteration"].values)) if probe.sizes["iteration"] > 1 else 1
             records = np.median(np.diff(iteration)) if len(iteration) > 1 else 1
             least = 1 + int(np.ceil(LASTS * records / spacing))
-            first, past = (_at(probe["iteration"].values, p) for p in episodes(flags, least))
+            first, past = (_at(probe["iteration"].values, p) for p in episodes(there, least))
             row = STATES.index(state)
             # The gradient tells the record; the probe, rarer, only adds what the gradient does not show.
             use = (onset[row] < 0) & (first >= 0)
             onset[row][use], end[row][use] = first[use], past[use]
-    return xr.Dataset(
+    states = xr.Dataset(
         {"onset": (("state", "filter"), onset), "end": (("state", "filter"), end)}, {"state": list(STATES)}
     )
+    return states if before is None else carry_states(states, before, position, seen)
 
 
 def inactive(states: xr.Dataset, iteration: npt.NDArray[np.int64]) -> Flags:

@@ -89,6 +89,7 @@ def test_kill__leaves_a_run_that_reads_as_before_or_as_thinned(
             gone[cut:] = False
             for position in range(cut, ROWS + 20):
                 writer.append(GROUP, position, values(position))
+    LogWriter(path, background=False).close()  # nor may another start take what was recorded anew
     rows = ROWS if cut is None else ROWS + 20
     check(path, np.concatenate([gone, np.zeros(rows - ROWS, bool)]), rows)
     assert verify(path) == []
