@@ -20,14 +20,15 @@ _WHERE = {
     "view": "deeptracker.view",
     "export": "deeptracker.export",
     "app": "deeptracker.app",
+    "integrations": "deeptracker.integrations",
     "testing": "deeptracker.testing",
     "errors": "deeptracker.errors",
     "schema": "deeptracker.schema",
 }
-_SUBPACKAGES = {"view", "export", "app", "testing", "errors", "schema"}
+_SUBPACKAGES = {"view", "export", "app", "integrations", "testing", "errors", "schema"}
 
 if TYPE_CHECKING:
-    from deeptracker import app, errors, export, schema, testing, view
+    from deeptracker import app, errors, export, integrations, schema, testing, view
     from deeptracker.analyze import analyze
     from deeptracker.recording import Recorder, ingest_run, watch
     from deeptracker.store import Run, open_run
@@ -41,6 +42,7 @@ __all__ = [
     "errors",
     "export",
     "ingest_run",
+    "integrations",
     "open_run",
     "schema",
     "testing",

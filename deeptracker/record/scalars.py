@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deeptracker.conform import variable
 from deeptracker.errors import InputError
 from deeptracker.record.hostcopy import HostCopy
 
@@ -50,6 +51,8 @@ class Scalars:
         wrong = (_OURS - allowed) & scalars.keys()
         if wrong:
             raise InputError(f"log(): {sorted(wrong)[0]!r} is a name of DeepTracker's own; choose another")
+        for name in scalars:
+            variable("scalars", name)  # now, or a name that cannot be stored takes its whole row along
         if self._last is not None and step <= self._last and not late:
             raise InputError(f"log(): step {step} has its row already; log before the step() that follows it")
         try:

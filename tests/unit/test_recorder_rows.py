@@ -84,6 +84,14 @@ def test_log__takes_scalars_of_the_last_step_until_the_next_one(tmp_path) -> Non
     assert scalars.accuracy.values.tolist() == [0.5, 0.75]
 
 
+def test_log__a_name_that_cannot_be_stored_costs_no_row(tmp_path) -> None:
+    with dt.Recorder(tmp_path / "run", net(), every=1, strict=True) as recorder:
+        recorder.step(0, loss=1.0)
+        with pytest.raises(InputError, match="'train/loss' cannot name a scalar"):
+            recorder.log(0, **{"train/loss": 1.0})
+    assert dt.open_run(tmp_path / "run").scalars.loss.values.tolist() == [1]
+
+
 def test_describe__keeps_settings_as_an_attribute(tmp_path) -> None:
     with dt.Recorder(tmp_path / "run", net(), every=1, strict=True) as recorder:
         recorder.describe(batch_size=32, optimizer="SGD")
