@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); name yours with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables]' \
-	    pytest pytest-timeout hypothesis playwright ruff mypy pandas-stubs
+	    pytest pytest-timeout hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate
 	touch $@
 
 # Trains a small CNN on real images with a fault planted, records every iteration, analyses, reports.
