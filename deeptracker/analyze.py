@@ -48,6 +48,8 @@ class Forecast:
     tasks: int
 
     def __str__(self) -> str:
+        if not self.tasks:
+            return f"{', '.join(self.stages)}: reads no statistics"
         size = f"{self.nbytes / 1e9:.1f} GB" if self.nbytes >= 1e9 else f"{self.nbytes / 1e6:.1f} MB"
         return f"{', '.join(self.stages)}: reads {size}, about {self.tasks} tasks"
 
@@ -139,13 +141,16 @@ def _up_to_date(run: Run, stage: str, reference: Sequence[Run]) -> bool:
 
 def forecast(run: Run, stages: Sequence[str]) -> Forecast:
     """Bytes that the stages will read of the log, and how many tasks that makes; from metadata alone."""
+    reading = [stage for stage in stages if stage != "thin"]
+    if not reading:
+        return Forecast(tuple(stages), 0, 0)
     nbytes = chunks = 0
     for group in run.groups:
         if group.split("/")[0] in ("filters", "layers", "validation"):
             table = run.dataset(group, dask=True)
             nbytes += table.nbytes
             chunks += sum(variable.data.npartitions for variable in table.data_vars.values() if variable.chunks)
-    return Forecast(tuple(stages), nbytes, max(1, chunks) * max(1, len(set(stages) - {"thin"})))
+    return Forecast(tuple(stages), nbytes, max(1, chunks) * len(reading))
 
 
 def _perform(stage: str, run: Run, reference: Sequence[Run], progress: Progress | None) -> Run:

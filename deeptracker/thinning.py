@@ -67,7 +67,8 @@ def thin(run: Run, *, progress: Callable[[str, float], None] | None = None) -> R
 
     Returns
     -------
-    The run without them; the same where nothing was to be done, or where it is being recorded (said once).
+    The run without them; the same where nothing was to be done, or where it is in use. That is said in one line, and
+    so is a budget that cannot be kept.
 
     Raises
     ------
@@ -80,16 +81,19 @@ def thin(run: Run, *, progress: Callable[[str, float], None] | None = None) -> R
         raise InputError(f"{run.path}: its analysis is older than its log: run deeptracker analyze {run.path}")
     size = bytes_on_disk(run.path)
     chosen = choose(run, budget, size)
-    if not chosen:
-        return run
+    freed = sum(span.nbytes for spans in chosen.values() for span in spans)
     try:
-        thinned = delete_shards(run, chosen)
+        thinned = delete_shards(run, chosen) if chosen else run
     except LockedRunError:
         _log.warning("%s is in use (recorded or analysed): it is thinned when it is analysed after that", run.path)
         return run
-    freed = sum(span.nbytes for spans in chosen.values() for span in spans)
     if progress is not None:
         progress(f"thin: {freed / 1e6:.1f} MB of {size / 1e6:.1f} MB deleted", 1.0)
+    if size - freed > budget.nbytes:
+        _log.warning(
+            "%s takes %.1f MB, its budget is %.1f MB: what is left are events, the newest records and the analysis",
+            run.path, (size - freed) / 1e6, budget.nbytes / 1e6,
+        )  # fmt: skip
     return thinned
 
 

@@ -118,7 +118,7 @@ def test_analyze__user_mistakes_are_one_line(path: Path, tmp_path: Path) -> None
     with pytest.raises(NotARunError):
         analyze(tmp_path / "nothing")
     LogWriter(tmp_path / "empty").close()
-    with pytest.raises(MissingGroupError, match="holds no statistics") as caught:
+    with pytest.raises(MissingGroupError, match="holds nothing yet") as caught:
         analyze(tmp_path / "empty")
     assert isinstance(caught.value, DeepTrackerError)
     assert "\n" not in str(caught.value)

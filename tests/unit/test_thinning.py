@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 from deeptracker.aggregate.carried import Carried
-from deeptracker.analyze import analyze, plan
+from deeptracker.analyze import analyze, forecast, plan
 from deeptracker.cli.info import describe, print_info
 from deeptracker.detect.carried import LOOKS_BACK, STATED, carry_states
 from deeptracker.errors import InputError
@@ -156,6 +156,14 @@ def test_thinning__of_a_run_that_is_recorded_says_so_and_does_nothing(
         f"{tmp_path / 'run'} is in use (recorded or analysed): it is thinned when it is analysed after that"
     ]
     assert open_run(tmp_path / "run").thinned.empty
+
+
+def test_thinning__says_when_the_budget_cannot_be_kept(thinned: Run, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "deeptracker"):
+        assert analyze(thinned, stages=["thin"]) is thinned
+    (said,) = caplog.messages
+    assert said.endswith("MB, its budget is 0.0 MB: what is left are events, the newest records and the analysis")
+    assert str(forecast(thinned, ["thin"])) == "thin: reads no statistics"
 
 
 def test_info__says_what_was_thinned(thinned: Run, capsys: pytest.CaptureFixture[str]) -> None:
