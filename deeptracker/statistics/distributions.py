@@ -95,7 +95,7 @@ def histogram_quartiles(counts: npt.NDArray[np.int32], low: float, high: float) 
     wanted = np.array([0.25, 0.5, 0.75]) * total
     place = np.searchsorted(reached[1:], wanted)
     share = (wanted - reached[place]) / counts[place]
-    return (edges[place] + share * (edges[place + 1] - edges[place])).astype(np.float32)
+    return (edges[place] * (1 - share) + edges[place + 1] * share).astype(np.float32)
 
 
 def change_ratio_cdf(weights: Float32, gradients: Float32) -> npt.NDArray[np.float32]:

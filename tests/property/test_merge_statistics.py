@@ -37,3 +37,14 @@ def test_merge__of_any_parts_equals_the_whole(rows, columns, scale, seed, broken
     ours, theirs = derive(in_parts, None), derive(whole, None)
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-6 * scale, err_msg=name)
+
+
+def test_merge__extremes_leave_out_parts_without_finite_values() -> None:
+    w = np.array([[np.nan, np.inf], [1, -3], [np.nan, np.nan]], np.float32)
+    parts = np.empty((3, len(GRADIENT)))
+    accumulate_gradients(w, parts)
+    whole = merge(parts, np.array([0, 2]), GRADIENT)
+    low, high = (whole[:, GRADIENT.index(name)].tolist() for name in ("min", "max"))
+    assert (low[0], high[0]) == (-3, 1)
+    assert np.isnan([low[1], high[1]]).all()
+    assert whole[:, GRADIENT.index("nonfinite")].tolist() == [2, 2]
