@@ -127,7 +127,9 @@ def choose(run: Run, budget: Budget, size: int) -> dict[str, list[Span]]:
 def _is_analysed(run: Run) -> bool:
     """Whether index and events tell of every record; only then is it known what may go."""
     made = all(run.stages.get(stage, {}).get("generation") == run.generation for stage in _NEEDED)
-    return made and run.has(f"index/filters_{BIN_SIZES[-1]}") and run.has("anomalies/iterations")
+    if not made or not run.has(f"index/filters_{BIN_SIZES[-1]}") or not run.has("anomalies/iterations"):
+        return False
+    return "filter_maximum" in run.dataset("anomalies/iterations")
 
 
 def _groups(run: Run) -> list[str]:

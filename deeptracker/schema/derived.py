@@ -152,8 +152,12 @@ ANOMALIES: tuple[Group, ...] = (
         (
             Variable("filter_level", ("iteration", "signal"), "float32", "scales", "alarm level; NaN = uncalibrated"),
             Variable("layer_level", ("iteration", "signal"), "float32", "scales", "alarm level; NaN = uncalibrated"),
-            Variable("filter_maximum", ("iteration", "signal"), "float32", "scales", "largest |score| of any filter"),
-            Variable("layer_maximum", ("iteration", "signal"), "float32", "scales", "largest |score| of any layer"),
+            *(
+                Variable(
+                    f"{of}_maximum", ("iteration", "signal"), "float32", "scales", f"largest |score|, any {of}", True
+                )
+                for of in ("filter", "layer")
+            ),
             Variable("model_score", ("iteration", "model_signal"), "float32", "scales", "residual / scale, signed"),
             Variable("model_level", ("iteration", "model_signal"), "float32", "scales", "its alarm level"),
             Variable(
