@@ -19,6 +19,9 @@ Row = Mapping[str, "np.ndarray[Any, Any] | float | int"]
 class Sink(Protocol):
     """Takes what a recording produces. Every method may raise ``deeptracker.errors.DeepTrackerError``."""
 
+    background_seconds: float
+    """CPU seconds that storing has taken so far in threads of its own."""
+
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Merge JSON-able attributes into those of the run (model, framework, host, schedules)."""
 

@@ -34,6 +34,12 @@ class Guard:
         """Seconds since the recorder was made."""
         return time.perf_counter() - self._started
 
+    def account(self, background: float) -> str:
+        """What recording cost, for the person who trains; ``background`` are CPU seconds of other threads."""
+        share = f"{100 * self.seconds / max(self.elapsed, 1e-9):.1f}% of {self.elapsed:.1f} s"
+        faults = f"; {self.faults} faults" if self.faults else ""
+        return f"{self.seconds:.1f} s ({share}), {background:.1f} s of CPU in the background{faults}"
+
     def __call__(self, work: Callable[[], None]) -> None:
         """Run ``work``; a fault of ours never ends the training."""
         outer = self._running is None  # a call inside a call is counted once

@@ -37,8 +37,8 @@ class Recorder:
     probe, probe_every : a batch and the schedule of activations over it; None = never.
     raw, raw_every : regular expression on names of layers whose weights and gradients are kept whole, and its
         schedule; None = never.
-    max_overhead : share of the elapsed time that recording may take (0.02); above it every 2nd, 4th, … due step is
-        recorded, which is said, and ``steps`` keeps the rates right.
+    max_overhead : share of the elapsed time that recording may take (0.02), writing in the background included;
+        above it every 2nd, 4th, … due step is recorded, which is said, and ``steps`` keeps the rates right.
     disk_budget : bytes, or a text like "20GB": of most records the core statistics are kept, of every 100th all;
         ``analyze`` thins old shards without events until the log fits.
     flush_secs : seconds between commits: what a kill can lose.
@@ -146,7 +146,8 @@ class Recorder:
         before = self._snapshots.records
         self._guard(lambda: self._begin(step))
         self._guard(lambda: self._snapshots.step(self._sink, step, loss, batch))
-        if self._plan.overhead.note(self.seconds, self._snapshots.records > before):
+        spent = self.seconds + self._sink.background_seconds
+        if self._plan.overhead.note(spent, self._snapshots.records > before):
             self._guard(lambda: self._change_stride(step))
 
     def log(self, step: int, **scalars: torch.Tensor | float) -> None:
@@ -255,11 +256,9 @@ class Recorder:
             self._guard(self._finish)
         finally:
             self._guard(self._sink.close)
-        total, records = self._guard.elapsed, self._snapshots.records
-        share = f"{100 * self.seconds / max(total, 1e-9):.1f}% of {total:.1f} s"
-        faults = f"; {self.faults} faults" if self.faults else ""
         if self._writes:
-            say(f"{self.path}: {records} snapshots in {self.seconds:.1f} s ({share}){faults}")
+            cost = self._guard.account(self._sink.background_seconds)
+            say(f"{self.path}: {self._snapshots.records} snapshots in {cost}")
 
     def _finish(self) -> None:
         if not self._begun and self._snapshots.scalars.pending:
@@ -267,7 +266,7 @@ class Recorder:
         self._snapshots.flush(self._sink)
         self._answers.put(self._sink)
         cost = {"seconds": self.seconds, "of_seconds": self._guard.elapsed, "faults": self.faults}
-        self._sink.describe({"recorder": cost})
+        self._sink.describe({"recorder": cost | {"background_seconds": self._sink.background_seconds}})
 
     def __enter__(self) -> Recorder:
         return self

@@ -15,6 +15,8 @@ from deeptracker.store import LogWriter
 class SilentSink:
     """Implements ``deeptracker.sink.Sink`` for ranks that do not write: no folder, no lock, no memory."""
 
+    background_seconds = 0.0
+
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Nothing."""
 

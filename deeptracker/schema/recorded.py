@@ -179,7 +179,13 @@ RECORDED: tuple[Group, ...] = (
         "raw weights and gradients of one layer, where asked for",
         (
             Variable("weight", ("iteration", "row", "weight_index"), "float32", "1", "weights, one row a filter"),
-            Variable("gradient", ("iteration", "row", "weight_index"), "float32", "1", "gradients, as the optimizer receives them"),
+            Variable(
+                "gradient",
+                ("iteration", "row", "weight_index"),
+                "float32",
+                "1",
+                "gradients, as the optimizer has them",
+            ),
         ),
         "iteration",
     ),

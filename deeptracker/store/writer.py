@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ class LogWriter:
         self._fault: DeepTrackerError | None = None
         self._closed = False
         self._process = os.getpid()
+        self.background_seconds = 0.0
         # The two locks are taken in this order only: files of the run, then buffers.
         self._files = threading.RLock()
         self._buffers = threading.Condition()
@@ -233,6 +235,7 @@ class LogWriter:
                 with self._buffers:
                     self._buffers.notify_all()
                 self._stop.wait(min(self._flush_secs, 1.0))
+            self.background_seconds = time.thread_time()
 
     def _flush(self) -> None:
         with self._files:

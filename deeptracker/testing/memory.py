@@ -47,6 +47,7 @@ class MemorySink:
 
     path = Path("memory")
     generation = 0
+    background_seconds = 0.0
 
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
