@@ -1,8 +1,9 @@
 """Describes a model: its layers in order of execution, their filters, blocks, stages, normalisations and edges.
 
 The order comes from forward hooks on the first pass, the connections from autograd's graph of that pass; both are
-taken off again at once. Layers that the pass did not reach come last, in order of registration. Inside a compiled
-model there is neither: then the order is that of registration, and a normalisation follows the layer before it.
+taken off again at once. A layer that the pass did not reach keeps its place in ``named_modules``. Inside a compiled
+model there is neither: then a pass over the probe batch tells, or the order is that of registration, and a
+normalisation follows the layer before it.
 """
 
 from __future__ import annotations
@@ -116,13 +117,16 @@ def describe(description: Description, seen: FirstPass) -> None:
     """Complete a description from one forward pass: sort the layers by execution, attach what follows each."""
     rank = {name: i for i, name in reversed(list(enumerate(seen.order)))}
 
-    def place(layer: Layer) -> int:
+    # A layer that no hook saw (unreached, compiled) keeps its place behind the one that is registered before it.
+    places: dict[str, tuple[int, int, int]] = {}
+    before = -1
+    for layer in sorted(description.layers, key=lambda layer: layer.number):
         name = description.name_of(layer.module)
         while name and name not in rank:  # an attention applies its output projection without calling it
             name = name.rpartition(".")[0]
-        return rank.get(name, len(seen.order))
-
-    description.layers.sort(key=place)
+        before = rank.get(name, before)
+        places[layer.name] = (before, name not in rank, layer.number)
+    description.layers.sort(key=lambda layer: places[layer.name])
     if description.fixed is not None:
         fixed = {name: i for i, name in enumerate(description.fixed)}
         description.layers.sort(key=lambda layer: fixed[layer.name])

@@ -11,7 +11,8 @@ recorder.step(n)              weights are read, rows are written; what no hook r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -20,6 +21,30 @@ from torch import nn
 from deeptracker.record.describe import Description, FirstPass, describe
 from deeptracker.record.layers import Layer
 from deeptracker.record.modules import NORMALISATIONS
+from deeptracker.record.wrappers import compiled
+
+
+class _Hook:
+    """A forward hook that stays with the model it was made for: copies of the model get one that does nothing."""
+
+    def __init__(self, call: Callable[[nn.Module, Any], None]) -> None:
+        self._call = call
+
+    def __call__(self, module: nn.Module, _inputs: Any, output: Any) -> None:
+        # A hook that is compiled into the model would stay there for good.
+        if not torch.compiler.is_compiling():
+            self._call(module, output)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _no_hook, ()
+
+
+def _nothing(*_: Any) -> None:
+    """In the place of a hook in a copy of the model, or in a model that was pickled before its first pass."""
+
+
+def _no_hook() -> Callable[..., None]:
+    return _nothing
 
 
 class Hooks:
@@ -29,6 +54,7 @@ class Hooks:
     ----------
     before : called inside ``optimizer.step()`` with its gradients there, before the update.
     guard : wraps every callback, so that a fault of ours never ends the training.
+    rehearse : runs a forward pass without compiled code, and returns its output: what describes a compiled model.
     """
 
     def __init__(
@@ -39,31 +65,40 @@ class Hooks:
         *,
         before: Callable[[torch.optim.Optimizer], None],
         guard: Callable[[Callable[[], None]], None],
+        rehearse: Callable[[], Any] | None,
     ) -> None:
         self.described = False
         self._description, self._before, self._guard = description, before, guard
+        self._rehearse = rehearse
         self._seen = FirstPass()
         self._handles: list[Any] = []
-        self._first_pass: list[Any] = [model.register_forward_hook(self._after_forward)]
+        blind = compiled(model)  # a hook that comes and goes would have it compiled anew
+        self._first_pass: list[Any] = self._watch(blind)
+        if id(model) not in blind:
+            self._first_pass.append(model.register_forward_hook(_Hook(self._after_forward)))
+        for optimizer in optimizers:
+            self._handles.append(optimizer.register_step_pre_hook(self._step))
+
+    def _watch(self, blind: Collection[int] = ()) -> list[Any]:
+        """Hook all layers and normalisations but some; the handles."""
+        handles = []
         owned: dict[int, list[Layer]] = {}
-        for layer in description.layers:
+        for layer in self._description.layers:
             owned.setdefault(id(layer.module), []).append(layer)
-        for name, module in description.modules.items():
-            hook: Callable[..., None] | None = None
+        for name, module in self._description.modules.items():
+            hook: Callable[[nn.Module, Any], None] | None = None
+            if id(module) in blind:
+                continue
             if id(module) in owned:
                 hook = self._called(name, [(layer.owner, layer.attribute) for layer in owned.pop(id(module))])
             elif isinstance(module, NORMALISATIONS):
                 hook = self._called(None, [(module, "weight")])
             if hook is not None:  # before FSDP's own, which takes the parameters away again
-                self._first_pass.append(module.register_forward_hook(hook, prepend=True))
-        for optimizer in optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(self._step))
+                handles.append(module.register_forward_hook(_Hook(hook), prepend=True))
+        return handles
 
-    def _called(self, name: str | None, parameters: list[tuple[nn.Module, str]]) -> Callable[..., None]:
-        def called(module: nn.Module, _: Any, output: Any) -> None:
-            # A hook that is compiled into the model would stay there for good, or have it compiled anew.
-            if torch.compiler.is_compiling():
-                return
+    def _called(self, name: str | None, parameters: list[tuple[nn.Module, str]]) -> Callable[[nn.Module, Any], None]:
+        def called(module: nn.Module, output: Any) -> None:
             if name is not None:
                 self._seen.order.append(name)
                 self._seen.results.setdefault(id(module), getattr(output, "grad_fn", None))
@@ -73,9 +108,7 @@ class Hooks:
 
         return called
 
-    def _after_forward(self, _model: nn.Module, _inputs: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
+    def _after_forward(self, _model: nn.Module, output: Any) -> None:
         if torch.is_grad_enabled():  # a pass without gradients has no graph to read
             self._guard(lambda: self.finish(output))
         else:
@@ -89,6 +122,14 @@ class Hooks:
         for handle in self._first_pass:
             handle.remove()
         self._first_pass.clear()
+        if output is None and not self._seen.order and self._rehearse is not None:
+            handles = self._watch()
+            try:
+                with suppress(Exception):  # what is wrong with the probe is said when it is due
+                    output = self._rehearse()
+            finally:
+                for handle in handles:
+                    handle.remove()
         seen, self._seen = self._seen, FirstPass()  # holds the graph no longer than needed
         seen.output = output
         describe(self._description, seen)

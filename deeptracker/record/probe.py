@@ -31,6 +31,11 @@ class Probe:
         self.model = unwrapped(model)
         self.arguments = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
 
+    def rehearse(self) -> Any:
+        """One pass with autograd's graph, in evaluation mode and without compiled code: it describes the model."""
+        with untouched(self.model), eager(), torch.enable_grad():
+            return self.model(*self.arguments)
+
     def measure(self, description: Description) -> tuple[Named, Named]:
         """``act_mean act_std act_zero_fraction`` per filter and per layer, float32.
 

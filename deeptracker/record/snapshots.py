@@ -25,6 +25,7 @@ from deeptracker.record.optimizers import Optimizers, either
 from deeptracker.record.outbox import Outbox, Parcel
 from deeptracker.record.plan import Plan
 from deeptracker.record.probe import Probe
+from deeptracker.record.ranks import is_sharded
 from deeptracker.record.raw import raw_rows
 from deeptracker.record.scalars import Scalars
 from deeptracker.record.tables import Tables
@@ -92,7 +93,10 @@ class Snapshots:
         self._stride = 1
         self._last_dense: int | None = None
         optimizers.assign(self._description.layers)
-        self._hooks = Hooks(model, optimizers.all, self._description, before=self._before_step, guard=guard)
+        self._hooks = Hooks(
+            model, optimizers.all, self._description, before=self._before_step, guard=guard,
+            rehearse=None if probe is None or is_sharded(model) else probe.rehearse,
+        )  # fmt: skip
 
     def remove(self) -> None:
         """Take the hooks off."""

@@ -32,6 +32,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def compiled(model: nn.Module) -> set[int]:
+    """Identities of the modules that run as compiled code: no hook of theirs sees a call."""
+    roots = [
+        module for module in model.modules()
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+    ]  # fmt: skip
+    return {id(module) for root in roots for module in root.modules()}
+
+
 @contextmanager
 def eager() -> Iterator[None]:
     """No compiled code inside: that would not call the hooks which were registered after it was made."""
@@ -43,4 +52,4 @@ def eager() -> Iterator[None]:
         yield
 
 
-__all__ = ["clean", "eager", "is_wrapped", "unwrapped"]
+__all__ = ["clean", "compiled", "eager", "is_wrapped", "unwrapped"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
-from loops import STEPS, Gradients, Loop, Record, batches, check, now, run, sgd
+from loops import STEPS, Gradients, Loop, Record, batches, check, now, run, sgd, small_net
 from torch import nn
+
+import deeptracker as dt
 
 pytestmark = pytest.mark.usefixtures("sinks")
 
@@ -172,3 +175,20 @@ def test_gradients__are_those_that_the_optimizer_receives(loop: Loop) -> None:
     sink, gradients = run(loop)
     check(sink, gradients)
     assert sink.dataset("scalars").step_skipped.values.tolist() == [0] * len(gradients)
+
+
+def test_copies_of_the_model__carry_no_hook_of_the_recorder(tmp_path) -> None:
+    """An average is copied off the model, a checkpoint may hold it whole: both before its first pass."""
+    model = small_net()
+    with dt.Recorder(tmp_path, model, optimizer=sgd(model), every=1, strict=True) as recorder:
+        assert model._forward_hooks
+        copy = deepcopy(model)
+        torch.save(model, tmp_path / "model.pt")
+        loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+        for other in (copy, loaded):
+            other(next(batches())[0])
+        assert not recorder._snapshots._hooks._seen.order
+        assert not recorder._snapshots._hooks.described
+        model(next(batches())[0])
+        assert recorder._snapshots._hooks.described
+    assert not any(module._forward_hooks for module in model.modules())
