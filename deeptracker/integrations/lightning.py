@@ -150,7 +150,7 @@ class DeepTrackerCallback(*_CALLBACK):  # type: ignore[misc]
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Look at what the network gives, in case the step does not return it."""
         self._pass = {}
-        if self.recorder is not None and not trainer.sanity_checking:
+        if self.recorder is not None:  # there is none yet in the sanity check
             modules = {id(module): module for module in (pl_module, network(pl_module))}
             self._hooks = [module.register_forward_hook(self._look) for module in modules.values()]
 

@@ -159,11 +159,11 @@ def test_training__is_the_same_bit_for_bit_with_and_without(tmp_path) -> None:
     for recorded in (False, True):
         module = Module()
         callbacks = [DeepTrackerCallback(tmp_path / "run", every=1, full_every=2, strict=True)] if recorded else []
-        fit(tmp_path, module, [*callbacks, Seed()], validate=data(3, seed=2), val_check_interval=2, max_epochs=2)
+        fit(tmp_path, module, [*callbacks, Seed()], validate=data(3, seed=2), val_check_interval=5)
         results.append((module.losses, {name: value.clone() for name, value in module.state_dict().items()}))
     (losses_a, state_a), (losses_b, state_b) = results
     assert losses_a == losses_b
-    assert len(losses_a) == 20
+    assert len(losses_a) == 10
     assert all(torch.equal(state_a[name], state_b[name]) for name in state_a)
 
 
@@ -307,22 +307,6 @@ def test_namespaces__pytorch_lightning_takes_the_same_callback(tmp_path) -> None
     run = dt.open_run(tmp_path / "run")
     assert run.filters.iteration.values.tolist() == list(range(1, 11))
     assert "train_loss" in run.scalars
-
-
-def test_two_processes__give_one_run_with_the_answers_of_both(tmp_path) -> None:
-    trainer = lightning.Trainer(
-        accelerator="cpu", devices=2, strategy="ddp_spawn", default_root_dir=tmp_path, logger=False, max_epochs=1,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[DeepTrackerCallback(tmp_path / "run", every=1)],
-    )  # fmt: skip
-    loader = DataLoader(data(10, seed=1), batch_size=4)
-    trainer.fit(Module(), loader, DataLoader(data(3, seed=2), batch_size=4))
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    run = dt.open_run(tmp_path / "run")
-    assert run.filters.iteration.values.tolist() == list(range(1, 6)), "each process has half of the batches"
-    assert run.images.sizes["image"] == 12
-    np.testing.assert_array_equal(run.images.target.sel(image=np.arange(12)), data(3, seed=2).tensors[1])
-    assert (run.validation.predicted >= 0).all()
 
 
 def test_unknown_option__is_said_before_the_training_starts() -> None:
