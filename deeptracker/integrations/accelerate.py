@@ -12,7 +12,7 @@ from deeptracker.errors import InputError
 from deeptracker.integrations.extra import missing
 from deeptracker.integrations.scalars import is_number, named, settings
 from deeptracker.integrations.session import check_options, where
-from deeptracker.recording.watch import Watch
+from deeptracker.recording.watching import Watch
 
 try:
     from accelerate.tracking import GeneralTracker

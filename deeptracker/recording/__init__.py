@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_WHERE = {"Recorder": "recorder", "ingest_run": "ingesting", "watch": "watch"}
+_WHERE = {"Recorder": "recorder", "ingest_run": "ingesting", "watch": "watching"}
 
 if TYPE_CHECKING:
     from deeptracker.recording.ingesting import ingest_run
     from deeptracker.recording.recorder import Recorder
-    from deeptracker.recording.watch import watch
+    from deeptracker.recording.watching import watch
 
 __all__ = ["Recorder", "ingest_run", "watch"]
 
@@ -19,5 +19,5 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"deeptracker.recording.{_WHERE[name]}")
-    value = globals()[name] = getattr(module, name)  # also after the submodule of the same name was imported
+    value = globals()[name] = getattr(module, name)
     return value

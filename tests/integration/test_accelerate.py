@@ -149,3 +149,7 @@ def test_checkpoint__lets_a_resumed_training_count_on(tmp_path) -> None:
 def test_watch__without_an_optimizer_is_refused(tmp_path) -> None:
     with pytest.raises(dt.errors.InputError, match="counts the steps of the optimizer"):
         DeepTrackerTracker(tmp_path / "run").watch(net(), None)
+
+
+def test_watch__of_the_package_stays_a_function_beside_the_tracker() -> None:
+    assert callable(dt.watch)
