@@ -47,6 +47,10 @@ class Description:
         """Name of a module of the model."""
         return next(name for name, other in self.modules.items() if other is module)
 
+    def norm_of(self, layer: Layer) -> nn.Module | None:
+        """The normalisation that follows a layer. (No name is none: the model itself is called that.)"""
+        return self.modules[layer.follows.normalisation] if layer.follows.normalisation else None
+
     def dataset(self, init_norm2: np.ndarray[Any, Any]) -> xr.Dataset:
         """The ``architecture`` group; ``init_norm2`` is the norm of each layer's weights at construction."""
         names = [layer.name for layer in self.layers]
@@ -152,7 +156,7 @@ def describe(description: Description, seen: FirstPass) -> None:
     read = {name for first in follows for name in together[first]}
     _guess_normalisations(description, read)
     for layer in description.layers:
-        norm = description.modules.get(layer.follows.normalisation)
+        norm = description.norm_of(layer)
         if norm is not None and _width(norm) != layer.filters:
             layer.follows.normalisation = ""  # a norm over something else than this layer's filters
 

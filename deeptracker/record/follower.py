@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,17 @@ import torch
 
 from deeptracker.record.layers import Layer, whole
 from deeptracker.record.measure import Measurement, Measurer, Reading
+
+
+class _NoReading(Reading):
+    """In the place of a snapshot."""
+
+    def __init__(self) -> None:
+        super().__init__(({}, {}, math.nan), None, {})
+
+    def finish(self) -> tuple[Measurement, Measurement, float]:
+        """No numbers."""
+        return {}, {}, math.nan
 
 
 class Follower(Measurer):
@@ -31,15 +43,15 @@ class Follower(Measurer):
     def standard(self) -> Reading:
         """Take part; no numbers."""
         self._normalisations()
-        return Reading(({}, {}, float("nan")), None, {})
+        return _NoReading()
 
     def restart(self, initial: Sequence[Any]) -> None:
         """Nothing."""
 
     def gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> dict[int, Any]:
-        """Take part; no numbers."""
+        """Take part; no numbers, but the same layers: what was read already is not asked for again."""
         self._take_part(layers, _gradient)
-        return {}
+        return dict.fromkeys(layers)
 
     def full(self, gradients: Mapping[int, Any]) -> tuple[Measurement, Measurement]:
         """Take part; no numbers."""

@@ -85,7 +85,7 @@ class Measurer:
         for name, attribute in _NORMALISATION:
             places, start = [np.empty(0, np.intp)], done
             for i, layer in enumerate(self.description.layers):
-                module = self.description.modules.get(layer.follows.normalisation)
+                module = self.description.norm_of(layer)
                 if isinstance(getattr(module, attribute, None), torch.Tensor):
                     self._norms.append((module, attribute))
                     places.append(np.arange(first[i], first[i] + layer.filters))

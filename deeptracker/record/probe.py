@@ -46,7 +46,7 @@ class Probe:
         tables: dict[int, torch.Tensor] = {}
         handles = []
         for number, layer in enumerate(description.layers):
-            module = description.modules.get(layer.follows.normalisation) or layer.module
+            module = description.norm_of(layer) or layer.module
             label = layer.follows.activation if layer.follows.direct else ""
             activation = getattr(nn, label)() if label else nn.Identity()
             handles.append(module.register_forward_hook(_reader(tables, number, layer.filters, activation)))

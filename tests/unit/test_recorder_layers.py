@@ -210,3 +210,18 @@ def test_pruning_within_a_training__goes_on_with_the_parameter_under_its_new_nam
 @pytest.mark.usefixtures("sinks")
 def test_model_that_is_one_layer__has_the_name_of_its_kind() -> None:
     assert record(nn.Linear(2, 3)).dataset("architecture").layer.values.tolist() == ["Linear"]
+
+
+@pytest.mark.usefixtures("sinks")
+def test_probe__reads_layers_that_no_normalisation_follows() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 3))
+    x = torch.randn(2, 1, 7, 7)
+    with dt.Recorder(Path("run"), model, every=1, probe=x, probe_every=1, strict=True) as recorder:
+        model(x).sum().backward()
+        recorder.step(0)
+    with torch.no_grad():
+        outputs = model[:2](x), model(x)
+    row = recorder._sink.dataset("filters/probe").isel(iteration=0)
+    for name, output in zip(("0", "2"), outputs, strict=True):
+        np.testing.assert_allclose(row.act_mean.sel(layer=name), output.mean((0, 2, 3)), rtol=1e-5)
+    assert (row.act_zero_fraction.sel(layer="0") > 0).any()
