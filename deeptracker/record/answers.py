@@ -73,7 +73,7 @@ class Answers:
         if len(np.unique(labels)) != len(labels):
             raise InputError("images(): ids are not unique")
         if labels.dtype.kind not in "iu":
-            labels = labels.astype(str)
+            labels = np.array(labels.tolist(), "U")
         known = list(classes) if classes is not None else [str(i) for i in range(int(truth.max(initial=-1)) + 1)]
         if len(truth) and int(truth.max()) >= len(known):
             raise InputError(f"images(): target {int(truth.max())} has no name among {len(known)} classes")
@@ -212,7 +212,7 @@ class Answers:
                 )
             return images.place
         wanted = np.asarray(ids)
-        wanted = wanted if images.ids.dtype.kind in "iu" else wanted.astype("U")
+        wanted = wanted if images.ids.dtype.kind in "iu" else np.array(wanted.tolist(), "U")
         order = np.argsort(images.ids)
         found = order[np.minimum(np.searchsorted(images.ids, wanted, sorter=order), len(order) - 1)]
         if len(wanted) != size or not np.array_equal(images.ids[found], wanted):
@@ -223,7 +223,7 @@ class Answers:
 def _restored(stored: Any) -> ValidationSet:
     """A set as an earlier session wrote it."""
     ids = stored["image"].values
-    ids = ids if ids.dtype.kind in "iu" else ids.astype("U")
+    ids = ids if ids.dtype.kind in "iu" else np.array(ids.tolist(), "U")
     place = np.argsort(stored["position"].values)
     classes = [str(c) for c in stored["class"].values]
     return ValidationSet(ids, stored["target"].values, classes, place, written=True)

@@ -137,7 +137,7 @@ def merge(parts: Sequence[Part]) -> Part:
 
 def _plain(array: Array) -> Array:
     """An array that can be saved without pickling."""
-    return array.astype(str).astype("U") if array.dtype.kind in "OT" else array
+    return np.array(array.tolist(), "U") if array.dtype.kind in "OT" else array
 
 
 def _equal(a: Array, b: Array) -> bool:

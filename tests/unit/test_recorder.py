@@ -148,6 +148,8 @@ def test_validation__keeps_images_by_id_and_sorts_them_by_class(tmp_path) -> Non
         recorder.images(target=target, ids=["a", "b", "c", "d"], classes=["x", "y", "z"])
         recorder.validation(0, predicted=[2, 1, 1, 0], confidence=[0.5, 0.25, 1.0, 0.5])
         recorder.validation(5, predicted=[1, 2], ids=["c", "a"])
+    with dt.Recorder(tmp_path / "run", model, every=1, strict=True) as recorder:
+        recorder.validation(6, predicted=[1], ids=np.array(["d"], np.dtypes.StringDType()))
     run = dt.open_run(tmp_path / "run")
     assert run.images.image.values.tolist() == ["b", "d", "c", "a"]
     first, second = run.validation.isel(validation=0), run.validation.isel(validation=1)
@@ -156,6 +158,9 @@ def test_validation__keeps_images_by_id_and_sorts_them_by_class(tmp_path) -> Non
     np.testing.assert_allclose(first.loss.sel(image=["a", "b"]), [np.log(2), np.log(4)], rtol=1e-3)
     assert second.predicted.sel(image=["a", "b", "c", "d"]).values.tolist() == [2, -1, 1, -1]
     assert second.correct.sel(image="b") == -1
+    resumed = run.validation.isel(validation=2)
+    assert resumed.predicted.sel(image=["a", "b", "c", "d"]).values.tolist() == [-1, -1, -1, 1]
+    assert resumed.correct.sel(image="d") == 0
 
 
 def test_resume__continues_and_cuts_back_to_the_first_new_step(tmp_path) -> None:
