@@ -21,7 +21,7 @@ from torch import nn
 from deeptracker.record.describe import Description, FirstPass, describe
 from deeptracker.record.layers import Layer
 from deeptracker.record.modules import NORMALISATIONS
-from deeptracker.record.wrappers import compiled
+from deeptracker.record.wrappers import compiled, uncompiled
 
 
 class _Hook:
@@ -76,8 +76,9 @@ class Hooks:
         self._first_pass: list[Any] = self._watch(blind)
         if id(model) not in blind:
             self._first_pass.append(model.register_forward_hook(_Hook(self._after_forward)))
+        step = uncompiled(self._step)
         for optimizer in optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(self._step))
+            self._handles.append(optimizer.register_step_pre_hook(step))
 
     def _watch(self, blind: Collection[int] = ()) -> list[Any]:
         """Hook all layers and normalisations but some; the handles."""

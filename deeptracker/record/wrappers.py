@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +42,11 @@ def compiled(model: nn.Module) -> set[int]:
     return {id(module) for root in roots for module in root.modules()}
 
 
+def uncompiled(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, left alone where the code around it (``optimizer.step``) is compiled."""
+    return torch.compiler.disable(work) if "torch._dynamo" in sys.modules else work  # any optimizer has loaded it
+
+
 @contextmanager
 def eager() -> Iterator[None]:
     """No compiled code inside: that would not call the hooks which were registered after it was made."""
@@ -52,4 +58,4 @@ def eager() -> Iterator[None]:
         yield
 
 
-__all__ = ["clean", "compiled", "eager", "is_wrapped", "unwrapped"]
+__all__ = ["clean", "compiled", "eager", "is_wrapped", "uncompiled", "unwrapped"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,8 +80,9 @@ def launch(
     processes = [context.Process(target=_child, args=(work, rank, folder)) for rank in range(RANKS)]
     for process in processes:
         process.start()
+    deadline = time.monotonic() + 120
     for process in processes:
-        process.join(150)
+        process.join(max(deadline - time.monotonic(), 0))
     try:
         assert not any(process.is_alive() for process in processes), "a rank hangs"
     finally:

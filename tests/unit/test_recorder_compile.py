@@ -125,3 +125,28 @@ def test_validation_of_a_compiled_model__gives_its_answers() -> None:
     expected = model(x).argmax(1).numpy()
     row = recorder._sink.dataset("validation/validation/raw").isel(validation=0)
     np.testing.assert_array_equal(row.predicted, expected[recorder._sink.dataset("images/validation").position])
+
+
+def test_compiled_optimizer_step__calls_the_hook_without_looking_into_it() -> None:
+    losses = []
+    for recorded in (False, True):
+        torch._dynamo.reset()
+        model = small_net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        recorder = dt.Recorder(Path("run"), model, optimizer=optimizer, every=1, strict=True) if recorded else None
+        step_compiled = torch.compile(optimizer.step, backend="aot_eager")
+        norms = []
+        for step, (x, y) in enumerate(batches(3)):
+            loss = nn.functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            norms.append(model[4].weight.grad.norm().item())
+            step_compiled()
+            losses.append(loss.item())
+            if recorder is not None:
+                recorder.step(step)
+    assert recorder is not None
+    recorder.close()
+    assert losses[:3] == losses[3:]
+    np.testing.assert_allclose(recorder._sink.dataset("layers/dense").g_norm2.sel(layer="4"), norms, rtol=1e-6)
+    assert recorder._sink.dataset("scalars").step_skipped.values.tolist() == [0, 0, 0]
