@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed
-from torch.distributed import distributed_c10d
 
 from deeptracker.errors import InputError
 
@@ -56,13 +55,13 @@ class Exchange:
     def __init__(self) -> None:
         self.rank, self.size = rank(), world_size()
         self.silent: list[int] = []  # ranks that rank 0 gave up
-        self._alone = self.size == 1
+        store = None if self.size == 1 else distributed.distributed_c10d._get_default_store()
+        self._alone = store is None  # MPI has none: then only the answers of rank 0 are recorded
         self._greeted = False
         self._others: list[int] = []
         self._posted: dict[str, deque[str]] = defaultdict(deque)
-        if not self._alone:
-            store = distributed_c10d._get_default_store()
-            self._store = distributed_c10d.PrefixStore(f"deeptracker/{next(_number)}", store)
+        if store is not None:
+            self._store = distributed.distributed_c10d.PrefixStore(f"deeptracker/{next(_number)}", store)
             if self.rank:
                 self._store.set(f"here/{self.rank}", "1")
 

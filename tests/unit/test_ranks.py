@@ -18,7 +18,7 @@ from deeptracker.record.ranks import Exchange, merge
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
     """Exchanges of three ranks over one store in memory."""
     store = distributed.HashStore()
-    monkeypatch.setattr(ranks.distributed_c10d, "_get_default_store", lambda: store)
+    monkeypatch.setattr(distributed.distributed_c10d, "_get_default_store", lambda: store)
     monkeypatch.setattr(ranks, "world_size", lambda: 3)
     monkeypatch.setattr(ranks, "WAIT_SECONDS", 0.3)
     made = []
@@ -99,7 +99,7 @@ def test_exchange__answers_that_nobody_collects_do_not_pile_up(exchanges) -> Non
 
 def test_exchange__of_a_rank_without_a_recorder_is_not_waited_for(monkeypatch) -> None:
     store = distributed.HashStore()
-    monkeypatch.setattr(ranks.distributed_c10d, "_get_default_store", lambda: store)
+    monkeypatch.setattr(distributed.distributed_c10d, "_get_default_store", lambda: store)
     monkeypatch.setattr(ranks, "world_size", lambda: 2)
     monkeypatch.setattr(ranks, "WAIT_SECONDS", 30.0)
     monkeypatch.setattr(ranks, "GREETING_SECONDS", 0.1)
