@@ -19,6 +19,8 @@ try:
 
     from deeptracker.record import Answers, Bystander, Exchange, Optimizers, Probe, Snapshots, is_sharded, plan_of
 except ImportError as error:  # pragma: no cover - depends on the installation
+    if (error.name or "").partition(".")[0] != "torch":
+        raise  # a fault of ours, not of the installation
     raise MissingExtraError('recording needs torch: pip install "deeptracker[record]"') from error
 
 
