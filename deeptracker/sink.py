@@ -28,6 +28,9 @@ class Sink(Protocol):
     def put(self, group: str, table: xr.Dataset) -> None:
         """Write a static group whole (architecture, images, initial weights), replacing an earlier one."""
 
+    def put_many(self, tables: Mapping[str, xr.Dataset]) -> None:
+        """Write several static groups together: after a kill all of them are there, or none."""
+
     def get(self, group: str) -> xr.Dataset | None:
         """A static group as it was put, or the coordinates of a growing one, loaded; or None."""
 

@@ -189,9 +189,8 @@ class Series:
 
     def _open_groups(self, sink: Sink, weights: list[Array], checkpoint: Checkpoint) -> None:
         norms = np.array([np.sqrt(np.sum(rows.astype(np.float64) ** 2)) for rows in weights])
-        sink.put("architecture", self.network.dataset(norms, checkpoint.rate_groups))
-        for number, rows in enumerate(weights):
-            sink.put(f"initial/{number}", build("initial/<number>", {"weight": rows}, {}))
+        initial = {f"initial/{n}": build("initial/<number>", {"weight": rows}, {}) for n, rows in enumerate(weights)}
+        sink.put_many({"architecture": self.network.dataset(norms, checkpoint.rate_groups), **initial})
         names = [layer.name for layer in self.network.layers]
         for schedule in ("dense", "full"):
             extra = {"bin": HISTOGRAM_EDGES, "threshold": THRESHOLDS} if schedule == "full" else {}

@@ -98,10 +98,12 @@ class Tables:
             return
         rows = self.initial()
         norms = np.array([np.sqrt(np.sum(part.astype(np.float64) ** 2)) for part in rows])
-        sink.put("architecture", self._description.dataset(norms))
-        for number, (layer, part) in enumerate(zip(self._description.layers, rows, strict=True)):
-            stored = {"weight": layer.in_c_order(part)}
-            sink.put(f"initial/{number}", build("initial/<number>", stored, {}))
+        initial = [
+            build("initial/<number>", {"weight": layer.in_c_order(part)}, {})
+            for layer, part in zip(self._description.layers, rows, strict=True)
+        ]
+        tables = {f"initial/{number}": table for number, table in enumerate(initial)}
+        sink.put_many({"architecture": self._description.dataset(norms), **tables})
 
 
 __all__ = ["Tables"]

@@ -23,6 +23,9 @@ class SilentSink:
     def put(self, group: str, table: xr.Dataset) -> None:
         """Nothing."""
 
+    def put_many(self, tables: Mapping[str, xr.Dataset]) -> None:
+        """Nothing."""
+
     def get(self, group: str) -> xr.Dataset | None:
         """Nothing was put."""
         return None

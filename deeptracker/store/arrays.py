@@ -6,16 +6,15 @@ import json
 import shutil
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import zarr
-from zarr.core.metadata.v3 import ArrayV3Metadata
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.durable import Batch
 from deeptracker.store.spans import Thinned
-from deeptracker.store.zarrays import Writable, open_for_reading, reshaped
+from deeptracker.store.zarrays import Filling, Writable, read_metadata, reshaped
 
 Key = tuple[Any, ...]
 
@@ -32,11 +31,8 @@ class RowFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        array = open_for_reading(folder)
-        # Every array of a run is Zarr v3; the union with v2 is for arrays of unknown origin.
-        self._metadata = cast("ArrayV3Metadata", array.metadata)
-        self._file_shape: tuple[int, ...] = array.shards or array.chunks
-        self._chunk_rows = array.chunks[0]
+        self._metadata = read_metadata(folder)
+        self._file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
 
     @property
@@ -130,14 +126,21 @@ class RowFiles:
                     f"{self.folder}: the file of rows from {int(number) * self.file_rows} is missing"
                 )
 
-    def write(self, start: int, data: np.ndarray[Any, Any], batch: Batch, thinned: Thinned | None = None) -> None:
+    def write(
+        self,
+        start: int,
+        data: np.ndarray[Any, Any],
+        filling: Filling,
+        batch: Batch,
+        thinned: Thinned | None = None,
+    ) -> None:
         """Put rows at ``start``, the end of the array then; earlier rows are never at risk.
 
         Parameters
         ----------
         start : row at which the data begin; rows before it must be there.
         data : shape (rows, …).
-        batch : what the files become part of; they take their places when it is finished.
+        filling, batch : what the files become part of; to be finished in this order, then they take their places.
         thinned : rows that are gone: a file that they begin may be missing, and is begun again.
         """
         size, done = self.file_rows, 0
@@ -145,14 +148,15 @@ class RowFiles:
             number, offset = divmod(start + done, size)
             take = min(size - offset, len(data) - done)
             # Inner chunks past the last row stay away: a shard that is begun costs what it holds.
-            rows = -(-(offset + take) // self._chunk_rows) * self._chunk_rows
+            chunk = self._metadata.chunks[0]
+            rows = -(-(offset + take) // chunk) * chunk
             block = np.full((rows, *self.row_shape), self._metadata.fill_value, data.dtype)
             gone = thinned is not None and bool(thinned.covers(number * size)) and not self._file(number).exists()
             if offset and not gone:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
             part = batch.aside()
-            Writable(self._metadata, part, (size, *self.row_shape))[:rows] = block
+            filling.add(Writable(self._metadata, part, (size, *self.row_shape)), slice(0, rows), block)
             batch.move(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
             done += take
         self.set_rows(start + len(data), batch)

@@ -18,7 +18,7 @@ from deeptracker.errors import InputError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
-from deeptracker.store.durable import Batch, move_folder, sync_tree
+from deeptracker.store.durable import Batch, move_folders, sync_trees
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.layout import LOG, MAKING, TAIL, is_plain
 from deeptracker.store.rows import Block
@@ -26,7 +26,7 @@ from deeptracker.store.shards import cut_rows, make_parents, merge_tail, move_ro
 from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
 from deeptracker.store.tail import write_tail
-from deeptracker.store.zarrays import make_group
+from deeptracker.store.zarrays import Filling, make_group
 
 
 class Disk:
@@ -137,15 +137,19 @@ class Disk:
         self.save(replace(commit, tail=(), closed=True))
         shutil.rmtree(self.path / MAKING, ignore_errors=True)
 
-    def put(self, group: str, table: xr.Dataset) -> None:
-        """Write a static group (or the coordinates of an empty growing one), replacing an earlier one."""
+    def put(self, tables: Mapping[str, xr.Dataset]) -> None:
+        """Write static groups (or the coordinates of empty growing ones) in one commit, replacing earlier ones."""
         version = self.commit.generation + 1
-        making = making_folder(self.path, group, version)
-        shutil.rmtree(making, ignore_errors=True)
-        write_group(making, group, table.compute())
-        sync_tree(making)
-        groups = {path: growth for path, growth in self.commit.groups.items() if path != group}
-        self.save(replace(self.commit, groups=groups, tables={**self.commit.tables, group: version}))
+        filling = Filling()
+        for group, table in tables.items():
+            folder = making_folder(self.path, group, version)
+            shutil.rmtree(folder, ignore_errors=True)
+            write_group(folder, group, table.compute(), filling)
+        filling.finish()
+        sync_trees(making_folder(self.path, group, version) for group in tables)
+        groups = {path: growth for path, growth in self.commit.groups.items() if path not in tables}
+        versions = {**self.commit.tables, **dict.fromkeys(tables, version)}
+        self.save(replace(self.commit, groups=groups, tables=versions))
         self._finish_moves()
 
     def get(self, group: str) -> xr.Dataset | None:
@@ -166,11 +170,11 @@ class Disk:
 
     def _finish_moves(self) -> None:
         """Bring tables that were committed but not yet moved to their place in the hierarchy."""
-        for group, version in self.commit.tables.items():
-            making = making_folder(self.path, group, version)
-            if making.is_dir():
-                make_parents(self.path / LOG, group)
-                move_folder(making, self.path / LOG / group, making.with_name(making.name + ".old"))
+        places = ((making_folder(self.path, *item), item[0]) for item in self.commit.tables.items())
+        moves = [(making, group) for making, group in places if making.is_dir()]
+        for _, group in moves:
+            make_parents(self.path / LOG, group)
+        move_folders((making, self.path / LOG / group) for making, group in moves)
 
     def _tail_name(self) -> str:
         return f"{self.commit.generation + 1:09d}.tail"

@@ -43,12 +43,13 @@ def sync_all(files: Iterable[Path], folders: Iterable[Path]) -> None:
         list(pool.map(sync_folder, folders))
 
 
-def sync_tree(folder: Path) -> None:
-    """Make every file and name below a folder durable."""
-    walked = list(os.walk(folder))
+def sync_trees(folders: Iterable[Path]) -> None:
+    """Make every file and name below some folders durable, and the names of the folders."""
+    folders = list(folders)
+    walked = [found for folder in folders for found in os.walk(folder)]
     sync_all(
         (Path(here, name) for here, _, names in walked for name in names),
-        [*(Path(here) for here, _, _ in walked), folder.parent],
+        {*(Path(here) for here, _, _ in walked), *(folder.parent for folder in folders)},
     )
 
 
@@ -121,14 +122,21 @@ def make_folder(folder: Path) -> None:
         sync_folder(path.parent)
 
 
-def move_folder(source: Path, target: Path, aside: Path) -> None:
-    """Put a finished folder in place of another one, which goes aside and is removed."""
-    make_folder(target.parent)
-    if target.exists():
-        os.rename(target, aside)
-    os.rename(source, target)
-    sync_folder(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+def move_folders(moves: Iterable[tuple[Path, Path]]) -> None:
+    """Put finished folders (sources) in the places of others (targets), which go aside and are removed."""
+    moves = list(moves)
+    for source, target in moves:
+        make_folder(target.parent)
+        if target.exists():
+            os.rename(target, _old(source))
+        os.rename(source, target)
+    sync_all((), {target.parent for _, target in moves})
+    for source, _ in moves:
+        shutil.rmtree(_old(source), ignore_errors=True)
+
+
+def _old(source: Path) -> Path:
+    return source.with_name(source.name + ".old")
 
 
 class WriterLock:
@@ -196,4 +204,4 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-__all__ = ["Batch", "WriterLock", "is_locked", "make_folder", "move_folder", "sync_tree", "write_file"]
+__all__ = ["Batch", "WriterLock", "is_locked", "make_folder", "move_folders", "sync_trees", "write_file"]

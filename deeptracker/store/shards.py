@@ -16,7 +16,7 @@ from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
 from deeptracker.store.tables import variable_attributes
 from deeptracker.store.tail import write_tail
-from deeptracker.store.zarrays import make_array, make_group
+from deeptracker.store.zarrays import Filling, make_array, make_group
 
 _MERGE_FILES = 32
 
@@ -37,15 +37,17 @@ def rows_per_shard(columns: Mapping[str, Column]) -> int:
 def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
     """Copy rows of a group from the tail into shards, up to row ``stop``; returns the state that says so.
 
-    One variable at a time is in memory. Nothing counts before the returned state is saved: until then the files
+    A few variables at a time are in memory. Nothing counts before the returned state is saved: until then the files
     written here lie past the committed rows, or repeat what was there.
     """
     growth = commit.groups[group]
     place = folder / LOG / group
-    batch = Batch(folder / MAKING / "shards", folder / LOG)
+    filling, batch = Filling(), Batch(folder / MAKING / "shards", folder / LOG)
     for name, column in growth.columns.items():
         array = _array(folder, place / name, group, name, column, growth)
-        array.write(growth.shards, read_rows(folder, commit, group, name, growth.shards, stop), batch, growth.thinned)
+        rows = read_rows(folder, commit, group, name, growth.shards, stop)
+        array.write(growth.shards, rows, filling, batch, growth.thinned)
+    filling.finish()
     batch.finish()
     moved = stop - growth.shards
     return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
@@ -65,8 +67,9 @@ def _array(folder: Path, place: Path, group: str, name: str, column: Column, gro
     # A variable that appeared late: the rows before it hold its fill value, in files of their own.
     for start in range(0, growth.shards, array.file_rows):
         count = min(array.file_rows, growth.shards - start)
-        earlier = Batch(folder / MAKING / "late", folder / LOG)
-        array.write(start, np.full((count, *column.shape), fill, dtype), earlier)
+        filling, earlier = Filling(), Batch(folder / MAKING / "late", folder / LOG)
+        array.write(start, np.full((count, *column.shape), fill, dtype), filling, earlier)
+        filling.finish()
         earlier.finish()
     return array
 

@@ -18,11 +18,11 @@ import xarray as xr
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError
 from deeptracker.schema.derived import STAGES
-from deeptracker.store.durable import WriterLock, sync_tree, write_file
+from deeptracker.store.durable import WriterLock, sync_trees, write_file
 from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, Grid, shard_rows, stage_grid
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.tables import Waiting, plain, write_group
-from deeptracker.store.zarrays import make_group
+from deeptracker.store.zarrays import Filling, make_group
 
 _TIME = ("iteration", "iteration_bin", "validation")
 
@@ -92,7 +92,7 @@ class StageWriter:
         self._folder = base / str(self._version)
         if not (base / "zarr.json").is_file():
             make_group(base, {})
-        make_group(self._folder, {})
+        make_group(self._folder, {}, durable=False)
         return self
 
     def put(self, group: str, dataset: xr.Dataset) -> None:
@@ -108,6 +108,7 @@ class StageWriter:
             A group is not of this stage, was written already, or does not fit the schema.
         """
         waiting: Waiting = []
+        filling = Filling()
         for group, dataset in datasets.items():
             first, _, rest = group.partition("/")
             if first != self.stage or not rest:
@@ -117,9 +118,10 @@ class StageWriter:
             conform.check(dataset, group)
             for parent in list((self._folder / rest).relative_to(self._folder).parents)[:-1]:
                 if not (self._folder / parent / "zarr.json").is_file():
-                    make_group(self._folder / parent, {})
-            waiting += write_group(self._folder / rest, group, dataset, _layout)
+                    make_group(self._folder / parent, {}, durable=False)
+            waiting += write_group(self._folder / rest, group, dataset, filling, _layout)
             self._groups[group] = _rows(dataset)
+        filling.finish()
         if waiting:
             import dask.array as da
 
@@ -133,7 +135,7 @@ class StageWriter:
             if kind is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 return
-            sync_tree(self._folder)
+            sync_trees([self._folder])
             stages = load_stages(self.path)
             old = stages.get(self.stage)
             stages[self.stage] = {

@@ -16,7 +16,7 @@ from deeptracker.errors import DamagedRunError
 from deeptracker.schema import group_of
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.layout import Grid, table_grid
-from deeptracker.store.zarrays import Writable, make_array, make_group
+from deeptracker.store.zarrays import Filling, Writable, make_array, make_group
 
 _COORDINATES = "coordinates"
 Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
@@ -73,14 +73,17 @@ def _storable_dataset(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.drop_vars(drop)
 
 
-def write_group(folder: Path, group: str, dataset: xr.Dataset, chunker: Chunker | None = None) -> Waiting:
-    """Write a Dataset as a Zarr group; arrays for Dask variables are made but not filled.
+def write_group(
+    folder: Path, group: str, dataset: xr.Dataset, filling: Filling, chunker: Chunker | None = None
+) -> Waiting:
+    """Write a Dataset as a Zarr group, not yet durably; arrays for Dask variables are made but not filled.
 
     Parameters
     ----------
     folder : folder of the group, not there yet.
     group : the reader's path, for units and fill values.
     dataset : what to write.
+    filling : what the arrays become part of; they are written when it is finished.
     chunker : (dims, shape, bytes of an item) → chunks; tables where it is left out.
 
     Returns
@@ -93,7 +96,7 @@ def write_group(folder: Path, group: str, dataset: xr.Dataset, chunker: Chunker 
     attributes = plain(dataset.attrs)
     if auxiliary:
         attributes[_COORDINATES] = " ".join(auxiliary)
-    make_group(folder, attributes)
+    make_group(folder, attributes, durable=False)
     waiting: Waiting = []
     for key, variable in dataset.variables.items():
         name, dims = str(key), tuple(str(dim) for dim in variable.dims)
@@ -112,7 +115,7 @@ def write_group(folder: Path, group: str, dataset: xr.Dataset, chunker: Chunker 
         if lazy:
             waiting.append((data, array))
         elif data.size:
-            array[...] = data
+            filling.add(array, ..., data)
     return waiting
 
 

@@ -94,11 +94,16 @@ class LogWriter:
 
     def put(self, group: str, table: xr.Dataset) -> None:
         """Write a static group whole, replacing an earlier one; a kill leaves the old one or the new one."""
-        if conform.declaration(group).append is not None:
-            raise InputError(f"group {group!r} grows by rows: use append()")
-        conform.check(table, group)
+        self.put_many({group: table})
+
+    def put_many(self, tables: Mapping[str, xr.Dataset]) -> None:
+        """Write several static groups together; a kill leaves all the old ones or all the new ones."""
+        for group, table in tables.items():
+            if conform.declaration(group).append is not None:
+                raise InputError(f"group {group!r} grows by rows: use append()")
+            conform.check(table, group)
         with self._files, self._reporting():
-            self._disk.put(group, table)
+            self._disk.put(tables)
 
     def get(self, group: str) -> xr.Dataset | None:
         """A static group as it was put, loaded, or None."""
@@ -124,7 +129,7 @@ class LogWriter:
                     f"{self.path}: {group} was recorded along other {', '.join(wanted)}: record to another path"
                 )
             with self._files, self._reporting():
-                self._disk.put(group, xr.Dataset(coords={dim: (dim, values) for dim, values in wanted.items()}))
+                self._disk.put({group: xr.Dataset(coords={dim: (dim, values) for dim, values in wanted.items()})})
             self._rows.pop(group, None)
         self._sizes[group] = {dim: values.shape[0] for dim, values in wanted.items()}
 

@@ -8,11 +8,12 @@ missing file must mean damage here.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import threading
 from ast import literal_eval
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.core.metadata.v3 import ArrayV3Metadata
+from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from deeptracker.store.durable import write_file
@@ -30,12 +32,18 @@ _PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
 _FAST = "zarrs.ZarrsCodecPipeline" if find_spec("zarrs") else _PLAIN
 # The choice of a pipeline is a global setting of zarr, looked at when an array is opened.
 _CHOOSING = threading.Lock()
+_WAITING_BYTES = 32 << 20
 
 
-def make_group(folder: Path, attributes: Mapping[str, Any]) -> None:
-    """Write (or replace) the metadata of a group, and of the groups above it up to the hierarchy."""
+def make_group(folder: Path, attributes: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write (or replace) the metadata of a group; not ``durable`` where the caller makes the whole folder so."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    write_file(folder / "zarr.json", [json.dumps(document, ensure_ascii=False, indent=2).encode()])
+    text = json.dumps(document, ensure_ascii=False, indent=2).encode()
+    if durable:
+        write_file(folder / "zarr.json", [text])
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "zarr.json").write_bytes(text)
 
 
 def make_array(
@@ -48,15 +56,17 @@ def make_array(
     attributes: Mapping[str, Any],
 ) -> Writable:
     """Create an array in a folder of its own."""
-    document = json.loads(_metadata(shape, str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims))
-    document["attributes"] = dict(attributes)
+    metadata, text = _metadata(shape, str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims)
+    document = {**json.loads(text), "attributes": dict(attributes)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "zarr.json").write_text(json.dumps(document, ensure_ascii=False, indent=2))
-    return Writable(ArrayV3Metadata.from_dict(document), folder, shape)
+    return Writable(metadata, folder, shape)
 
 
 @lru_cache(maxsize=256)
-def _metadata(shape: tuple[int, ...], dtype: str, fill: str, grid: Grid, dims: tuple[str, ...]) -> str:
+def _metadata(
+    shape: tuple[int, ...], dtype: str, fill: str, grid: Grid, dims: tuple[str, ...]
+) -> tuple[ArrayV3Metadata, str]:
     """Zarr's own description of such an array: asked for once a kind, since asking takes milliseconds."""
     kind: Any = np.dtypes.StringDType() if dtype == "T" else np.dtype(dtype)
     with _CHOOSING, zarr.config.set({"codec_pipeline.path": _PLAIN}):
@@ -66,25 +76,23 @@ def _metadata(shape: tuple[int, ...], dtype: str, fill: str, grid: Grid, dims: t
             dimension_names=dims,
             **encoding(kind, float(fill) if fill == "nan" else literal_eval(fill), grid),
         )
-    return json.dumps(array.metadata.to_dict())
+    text = json.dumps(array.metadata.to_dict())
+    return ArrayV3Metadata.from_dict(json.loads(text)), text
 
 
-def open_for_reading(folder: Path, fast: bool = False) -> zarr.Array[Any]:
-    """Open an array as its metadata describe it."""
-    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
-        return zarr.open_array(LocalStore(folder, read_only=True), mode="r")
+def read_metadata(folder: Path) -> ArrayV3Metadata:
+    """What an array says of itself."""
+    return ArrayV3Metadata.from_dict(json.loads((folder / "zarr.json").read_bytes()))
 
 
 def reshaped(metadata: ArrayV3Metadata, folder: Path, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
     """An array to read from, with a shape that its metadata do not say (yet)."""
-    return _array(metadata.update_shape(shape), LocalStore(folder, read_only=True), fast)
+    return zarr.Array(_array(metadata.update_shape(shape), LocalStore(folder, read_only=True), fast))
 
 
-def _array(metadata: ArrayV3Metadata, store: LocalStore, fast: bool) -> zarr.Array[Any]:
+def _array(metadata: ArrayV3Metadata, store: LocalStore, fast: bool) -> zarr.AsyncArray[Any]:
     with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
-        return zarr.Array(
-            zarr.AsyncArray(metadata=metadata, store_path=StorePath(store, ""), config={"write_empty_chunks": True})
-        )
+        return zarr.AsyncArray(metadata, StorePath(store, ""), config={"write_empty_chunks": True})
 
 
 class Writable:
@@ -97,19 +105,20 @@ class Writable:
     """
 
     def __init__(self, metadata: ArrayV3Metadata, folder: Path, shape: tuple[int, ...]) -> None:
-        self.metadata, self.folder, self.shape = metadata.update_shape(shape), folder, shape
-        plain = self._open(False)
-        self.files: tuple[int, ...] = plain.shards or plain.chunks
+        self.metadata = metadata if metadata.shape == shape else metadata.update_shape(shape)
+        self.folder, self.shape = folder, shape
+        self.files: tuple[int, ...] = metadata.shards or metadata.chunks
         self._texts = metadata.data_type.to_native_dtype().kind == "T"
 
-    def _open(self, fast: bool) -> zarr.Array[Any]:
-        return _array(self.metadata, LocalStore(self.folder), fast)
-
     def __setitem__(self, key: Any, values: np.ndarray[Any, Any]) -> None:
+        sync(self.write(key, values))
+
+    async def write(self, key: Any, values: np.ndarray[Any, Any]) -> None:
+        """Put a block in its place."""
         if self._texts:
-            self._open(False)[key] = values
+            await self._open(False).setitem(key, values)
             return
-        self._open(True)[key] = values
+        await self._open(True).setitem(key, values)
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in keys or len(keys) < len(self.shape):
             keys = (*(k for k in keys if k is not Ellipsis), *(slice(None),) * len(self.shape))[: len(self.shape)]
@@ -118,7 +127,41 @@ class Writable:
             for k, n, size in zip(keys, self.shape, self.files, strict=True)
         ]
         if not all(self.folder.joinpath("c", *map(str, place)).is_file() for place in itertools.product(*spans)):
-            self._open(False)[key] = values
+            await self._open(False).setitem(key, values)
+
+    def _open(self, fast: bool) -> zarr.AsyncArray[Any]:
+        return _array(self.metadata, LocalStore(self.folder), fast)
 
 
-__all__ = ["Writable", "make_array", "make_group", "open_for_reading", "reshaped"]
+class Filling:
+    """Blocks on their way into arrays, many at a time: a call into Zarr takes longer than a small block.
+
+    Blocks wait until they are 32 MiB together, or until ``finish``.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[Writable, Any, np.ndarray[Any, Any]]] = []
+        self._bytes = 0
+
+    def add(self, array: Writable, key: Any, values: np.ndarray[Any, Any]) -> None:
+        """One more block; its values must not change before it is written."""
+        self._blocks.append((array, key, values))
+        self._bytes += values.nbytes
+        if self._bytes > _WAITING_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Return when every block is in its place."""
+        blocks, self._blocks, self._bytes = self._blocks, [], 0
+        if blocks:
+            sync(_at_once(blocks))
+
+
+async def _at_once(blocks: Iterable[tuple[Writable, Any, np.ndarray[Any, Any]]]) -> None:
+    writes = (array.write(key, values) for array, key, values in blocks)
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+__all__ = ["Filling", "Writable", "make_array", "make_group", "read_metadata", "reshaped"]

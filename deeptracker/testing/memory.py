@@ -65,7 +65,11 @@ class MemorySink:
 
     def put(self, group: str, table: xr.Dataset) -> None:
         """Keep a copy of a static or derived group."""
-        self._tables[group] = table.copy(deep=True)
+        self.put_many({group: table})
+
+    def put_many(self, tables: Mapping[str, xr.Dataset]) -> None:
+        """Keep copies of several groups."""
+        self._tables |= {group: table.copy(deep=True) for group, table in tables.items()}
 
     def get(self, group: str) -> xr.Dataset | None:
         """A static group as it was put, the coordinates of a growing one, or None."""

@@ -26,9 +26,9 @@ class Part(LogWriter):
     def describe(self, attributes: Mapping[str, Any]) -> None:
         super().describe({**attributes, "disk_budget": self.budget})
 
-    def put(self, group: str, table: Any) -> None:
+    def put_many(self, tables: Mapping[str, Any]) -> None:
         if not self.start:
-            super().put(group, table)
+            super().put_many(tables)
 
     def append(self, group: str, position: int, row: Mapping[str, Any]) -> None:
         if not self.start <= position < self.stop:
