@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.metadata.v3 import ArrayV3Metadata
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.durable import Batch
@@ -27,11 +28,12 @@ class RowFiles:
     Parameters
     ----------
     folder : folder of the array.
+    metadata : what the array says of itself, where that is at hand.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, metadata: ArrayV3Metadata | None = None) -> None:
         self.folder = folder
-        self._metadata = read_metadata(folder)
+        self._metadata = metadata or read_metadata(folder)
         self._file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
 
@@ -169,7 +171,7 @@ class RowFiles:
         path = self.folder / "zarr.json"
         document = json.loads(path.read_bytes())
         document["shape"][0] = rows
-        batch.write(path, json.dumps(document, ensure_ascii=False, indent=2).encode())
+        batch.write(path, json.dumps(document, ensure_ascii=False).encode())
 
     def drop_after(self, rows: int) -> None:
         """Remove files that hold no row before ``rows``."""

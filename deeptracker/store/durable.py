@@ -87,7 +87,8 @@ class Batch:
 
     def aside(self) -> Path:
         """A path for one more file or folder in the making."""
-        self.making.mkdir(parents=True, exist_ok=True)
+        if not self._moves:
+            self.making.mkdir(parents=True, exist_ok=True)
         return self.making / f"{len(self._moves)}.part"
 
     def move(self, source: Path, target: Path) -> None:
@@ -107,7 +108,10 @@ class Batch:
         for source, target in self._moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(source, target)
-            folders.update(parent for parent in target.parents if parent.is_relative_to(self.root))
+            folder = target.parent
+            while folder not in folders:
+                folders.add(folder)
+                folder = folder.parent
         sync_all((), folders)
         self._moves.clear()
         shutil.rmtree(self.making, ignore_errors=True)

@@ -62,8 +62,8 @@ def _array(folder: Path, place: Path, group: str, name: str, column: Column, gro
     fill = -1 if name == growth.axis else conform.variable(group, name).fill
     grid = growing_grid(column.shape, growth.shard_rows, column.dims)
     shape, dtype = (0, *column.shape), np.dtype(column.dtype)
-    make_array(place, shape, dtype, fill, grid, column.dims, variable_attributes(group, name, {}))
-    array = RowFiles(place)
+    made = make_array(place, shape, dtype, fill, grid, column.dims, variable_attributes(group, name, {}))
+    array = RowFiles(place, made.metadata)
     # A variable that appeared late: the rows before it hold its fill value, in files of their own.
     for start in range(0, growth.shards, array.file_rows):
         count = min(array.file_rows, growth.shards - start)

@@ -38,7 +38,7 @@ _WAITING_BYTES = 32 << 20
 def make_group(folder: Path, attributes: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write (or replace) the metadata of a group; not ``durable`` where the caller makes the whole folder so."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    text = json.dumps(document, ensure_ascii=False, indent=2).encode()
+    text = json.dumps(document, ensure_ascii=False).encode()
     if durable:
         write_file(folder / "zarr.json", [text])
     else:
@@ -59,7 +59,7 @@ def make_array(
     metadata, text = _metadata(shape, str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims)
     document = {**json.loads(text), "attributes": dict(attributes)}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "zarr.json").write_text(json.dumps(document, ensure_ascii=False, indent=2))
+    (folder / "zarr.json").write_text(json.dumps(document, ensure_ascii=False))
     return Writable(metadata, folder, shape)
 
 

@@ -13,6 +13,7 @@ from deeptracker import conform
 from deeptracker.errors import InputError, LockedRunError, RunError
 from deeptracker.sink import Sink
 from deeptracker.store import LogWriter, open_run, tail
+from deeptracker.store.disk import Disk
 
 VIEW = "validation/test/raw"
 
@@ -179,14 +180,35 @@ def test_lock__is_freed_when_a_forked_child_outlives_the_writer(tmp_path):
         os.kill(child, 9)
 
 
+def images(value: int) -> xr.Dataset:
+    return conform.build(
+        "images/test",
+        {"target": np.full(3, value), "position": np.arange(3)},
+        {"image": np.array(["a", "b", "é"], object), "class": np.array(["dog", "cat"])},
+    )
+
+
+@pytest.mark.parametrize("step, left", [("save", 1), ("_finish_moves", 2)])
+def test_put_many__after_a_fault_all_tables_are_the_old_ones_or_all_the_new_ones(tmp_path, monkeypatch, step, left):
+    names = ["images/test", "images/train"]
+    writer = LogWriter(tmp_path / "run", background=False)
+    writer.put_many({name: images(1) for name in names})
+    with monkeypatch.context() as patch:
+
+        def fail(*_):
+            raise RuntimeError("killed")
+
+        patch.setattr(Disk, step, fail)
+        with pytest.raises(RuntimeError, match="killed"):
+            writer.put_many({name: images(2) for name in names})
+    writer.close()
+    with LogWriter(tmp_path / "run", background=False) as again:
+        assert [again.get(name)["target"].values.tolist() for name in names] == [[left] * 3] * 2
+
+
 def test_put__replaces_a_table_and_get_returns_it(writer):
     for value in (1, 2):
-        made = conform.build(
-            "images/test",
-            {"target": np.full(3, value), "position": np.arange(3)},
-            {"image": np.array(["a", "b", "é"], object), "class": np.array(["dog", "cat"])},
-        )
-        writer.put("images/test", made)
+        writer.put("images/test", images(value))
         kept = writer.get("images/test")
         assert (kept["target"].values == value).all()
         assert list(kept["image"].values) == ["a", "b", "é"]
