@@ -129,6 +129,7 @@ class Disk:
 
     def finish(self) -> None:
         """Bring every row into the hierarchy, the last shard partly filled: the run is plain Zarr then."""
+        self._finish_moves()  # where a fault came between a commit of tables and their move
         commit = self.commit
         for group, growth in commit.groups.items():
             if growth.tail:

@@ -188,7 +188,7 @@ def images(value: int) -> xr.Dataset:
     )
 
 
-@pytest.mark.parametrize("step, left", [("save", 1), ("_finish_moves", 2)])
+@pytest.mark.parametrize(("step", "left"), [("save", 1), ("_finish_moves", 2)])
 def test_put_many__after_a_fault_all_tables_are_the_old_ones_or_all_the_new_ones(tmp_path, monkeypatch, step, left):
     names = ["images/test", "images/train"]
     writer = LogWriter(tmp_path / "run", background=False)
