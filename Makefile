@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); name yours with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables]' \
-	    pytest pytest-timeout hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate
+	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate
 	touch $@
 
 # Trains a small CNN on real images with a fault planted, records every iteration, analyses, reports.
@@ -23,9 +23,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/deeptracker demo $(ARGS)
 
-# Everything CI runs; the browser tests need Chromium, found or installed here.
+# Everything CI runs, on two cores; the browser tests need Chromium, found or installed here.
+# make test ARGS="-n 0 -k recorder"
 test: $(READY) lint types browser
-	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python -m pytest $(ARGS)
+	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 	@test -n "$$(sh tests/browser/find_chromium.sh)" || echo "NOT RUN: the browser tests (no Chromium; BROWSER=optional)"
 
 lint: $(READY)
