@@ -6,17 +6,22 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-Times = dict[str, list[tuple[float, float]]]  # of each contestant and round: seconds, CPU seconds of all threads
+Name = TypeVar("Name", bound=Hashable)
+Times = dict[Name, list[tuple[float, float]]]  # of each contestant and round: seconds, CPU seconds of all threads
 
 
-def alternate(contestants: Mapping[str, Callable[[], object]], rounds: int) -> Times:
-    """Times of each, one a round, after a first call that is not timed; each round starts with another."""
-    for run in contestants.values():
+def alternate(contestants: Mapping[Name, Callable[[], object]], rounds: int, *, warm: bool = False) -> Times[Name]:
+    """Times of each, one a round, after a first call that is not timed (unless all is ``warm``).
+
+    Each round starts with another.
+    """
+    for run in contestants.values() if not warm else ():
         run()
-    times: Times = {name: [] for name in contestants}
+    times: Times[Name] = {name: [] for name in contestants}
     order = list(contestants)
     for number in range(rounds):
         shift = number % len(order)
@@ -27,19 +32,24 @@ def alternate(contestants: Mapping[str, Callable[[], object]], rounds: int) -> T
     return times
 
 
-def best(times: Times, name: str) -> float:
+def best(times: Times[Name], name: Name) -> float:
     """Shortest time: what remains when nothing else disturbs."""
     return min(wall for wall, _ in times[name])
 
 
-def median(times: Times, name: str) -> float:
+def median(times: Times[Name], name: Name) -> float:
     """Usual time."""
     return statistics.median(wall for wall, _ in times[name])
 
 
-def ratio(times: Times, name: str, beside: str, *, cpu: bool = False) -> float:
-    """Median over the rounds of one contestant's time over another's in the same round."""
-    return statistics.median(a[cpu] / b[cpu] for a, b in zip(times[name], times[beside], strict=True))
+def ratios(times: Times[Name], name: Name, beside: Name, *, cpu: bool = False) -> list[float]:
+    """One contestant's time over another's in the same round, of all rounds."""
+    return [a[cpu] / b[cpu] for a, b in zip(times[name], times[beside], strict=True)]
+
+
+def ratio(times: Times[Name], name: Name, beside: Name, *, cpu: bool = False) -> float:
+    """Median of ``ratios``."""
+    return statistics.median(ratios(times, name, beside, cpu=cpu))
 
 
 def verdict(met: bool) -> str:

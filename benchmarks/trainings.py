@@ -7,10 +7,10 @@ import io
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,8 +38,12 @@ def _three_linear() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _pictures(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(128, 3, 32, 32, generator=generator), torch.randint(0, 10, (128,), generator=generator)
+def _resnet20() -> nn.Module:
+    return SmallResNet(10, 3, (16, 32, 64), 3, 1)
+
+
+def _pictures(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(count, 3, 32, 32, generator=generator), torch.randint(0, 10, (count,), generator=generator)
 
 
 def _vectors(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,24 +51,20 @@ def _vectors(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 TRAININGS = {
-    "resnet20": Training(
-        "ResNet-20, batch 128",
-        lambda: SmallResNet(10, 3, (16, 32, 64), 3, 1),
-        _pictures,
-        40,
-    ),
+    "resnet20": Training("ResNet-20, batch 128", _resnet20, partial(_pictures, 128), 40),
     "linear": Training("three linear layers of 4096 × 4096, batch 32", _three_linear, _vectors, 30),
+    # Short steps, and many: so that one of 256 is a whole number of them.
+    "short": Training("ResNet-20, batch 8", _resnet20, partial(_pictures, 8), 256),
 }
 
 
-def train(training: Training, attach: Callable[..., contextlib.AbstractContextManager[Hook]]) -> tuple[float, float]:
-    """One training from scratch; returns seconds and CPU seconds (of all threads) from attaching to detaching."""
+def train(training: Training, attach: Callable[..., contextlib.AbstractContextManager[Hook]]) -> None:
+    """One training from scratch, from attaching to detaching."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
     model = training.model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     batches = [training.batch(generator) for _ in range(4)]
-    began, began_cpu = time.perf_counter(), time.process_time()
     with attach(model, optimizer) as after_step:
         for step in range(training.steps):
             x, y = batches[step % len(batches)]
@@ -73,7 +73,6 @@ def train(training: Training, attach: Callable[..., contextlib.AbstractContextMa
             loss.backward()
             optimizer.step()
             after_step(step, loss)
-    return time.perf_counter() - began, time.process_time() - began_cpu
 
 
 @contextmanager
