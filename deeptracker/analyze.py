@@ -67,8 +67,9 @@ def analyze(
     Parameters
     ----------
     run_or_path : the run. What was recorded up to now is analysed; parts that it lacks are left out.
-    stages : some of ``index``, ``anomalies``, ``correlation``, ``thin``: these are run whatever their state. By
-        default all, less those that are up to date; ``thin`` only where the run has a disk budget.
+    stages : some of ``index``, ``anomalies``, ``correlation``, ``thin``: these are run whatever their state, and
+        read the whole log. By default all, less those that are up to date, and the index of a run that has grown
+        reads only what is new; ``thin`` only where the run has a disk budget.
     client : Dask client to work on; default: the active one, else threads of this process for logs below 1 GiB,
         else workers of its own on this machine.
     reference : earlier runs whose tails set the alarm levels.
@@ -97,7 +98,7 @@ def analyze(
             if stage == "thin":
                 run = thin(run, progress=progress)
             else:
-                run = _at(run, _perform(stage, run, others, progress))
+                run = _at(run, _perform(stage, run, others, stages is not None, progress))
     return run
 
 
@@ -153,9 +154,9 @@ def forecast(run: Run, stages: Sequence[str]) -> Forecast:
     return Forecast(tuple(stages), nbytes, max(1, chunks) * len(reading))
 
 
-def _perform(stage: str, run: Run, reference: Sequence[Run], progress: Progress | None) -> Run:
+def _perform(stage: str, run: Run, reference: Sequence[Run], anew: bool, progress: Progress | None) -> Run:
     if stage == "index":
-        return build_index(run, progress=progress)
+        return build_index(run, anew=anew, progress=progress)
     if stage == "anomalies":
         return detect(run, reference=reference, progress=progress)
     return correlate(run, progress=progress)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deeptracker.detect.carried import LOOKS_BACK
 from deeptracker.errors import InputError, LockedRunError
-from deeptracker.schema.derived import BIN_SIZES
+from deeptracker.schema.indexed import BIN_SIZES
 from deeptracker.store.space import bytes_on_disk, shard_bytes
 from deeptracker.store.spans import Span
 from deeptracker.store.thinning import delete_shards

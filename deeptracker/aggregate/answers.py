@@ -105,17 +105,23 @@ def image_parts(correct: Answers, loss: npt.NDArray[np.floating], before: Answer
     mean = np.divide(total, count, out=np.zeros_like(count), where=count > 0)
     square = (np.where(known, confidence - mean, 0) ** 2).sum(axis=0)
     return {
+        "last": last_answers(correct),
         "evaluated": (correct >= 0).sum(axis=0),
         "right": right.sum(axis=0),
         "forgotten": ((previous == 1) & (correct == 0)).sum(axis=0),
-        "first": np.where(right.any(axis=0), first + np.argmax(right, axis=0), NEVER),
+        "first": np.where(right.any(axis=0), first + _first(right), NEVER),
         "moments": np.stack([count, mean, square], axis=-1),
     }
+
+
+def _first(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    return np.argmax(right, axis=0) if len(right) else np.zeros(right.shape[1], np.intp)
 
 
 def merge_image_parts(one: Parts, other: Parts) -> Parts:
     """Histories of two windows, one after the other, as one."""
     return {
+        "last": carry(one["last"], other["last"]),
         **{name: one[name] + other[name] for name in ("evaluated", "right", "forgotten")},
         "first": np.minimum(one["first"], other["first"]),
         "moments": merge_moments(one["moments"], other["moments"]),

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deeptracker.aggregate.pyramid import bin_sizes
 from deeptracker.aggregate.windows import Readable, Source
-from deeptracker.schema.derived import BIN_SIZES
+from deeptracker.schema.indexed import BIN_SIZES
 
 _log = logging.getLogger("deeptracker")
 
@@ -81,9 +82,13 @@ def carried(run: Readable, group: str) -> Carried | None:
     return Carried(run, thinned)
 
 
-def keeps_every_bin(run: Readable) -> bool:
-    """Whether the filters' bins of every size are made from the first record on: thinned, they could not be later."""
-    return bool(getattr(run, "attributes", {}).get("disk_budget")) or carried(run, "filters/dense") is not None
+def sizes_of(run: Readable, group: str, records: int) -> tuple[int, ...]:
+    """Sizes of bins that the index of a recorded group has at so many records.
+
+    Where records may be thinned, bins of every size are made from the first one on: they could not be later.
+    """
+    budget = group == "filters/dense" and getattr(run, "attributes", {}).get("disk_budget")
+    return BIN_SIZES if budget or carried(run, group) is not None else bin_sizes(records)
 
 
-__all__ = ["Carried", "carried", "keeps_every_bin"]
+__all__ = ["Carried", "carried", "sizes_of"]

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deeptracker.aggregate.classes import CLUSTERS
+from deeptracker.aggregate.grown import earlier, provenance
 from deeptracker.aggregate.training import index_training
 from deeptracker.aggregate.validation import index_view
 from deeptracker.aggregate.windows import Progress
 from deeptracker.errors import MissingGroupError
-from deeptracker.schema.derived import BIN_SIZES
+from deeptracker.schema.indexed import BIN_SIZES
 
 if TYPE_CHECKING:
     from deeptracker.store import Run
 
 
-def build_index(run: Run, *, progress: Progress | None = None) -> Run:
+def build_index(run: Run, *, anew: bool = False, progress: Progress | None = None) -> Run:
     """Write the hierarchical index of a run: pyramids, levels above the layer, classes, clusters, images.
 
     Parameters
     ----------
     run : what was recorded; parts that it lacks are left out.
+    anew : read all of the log, also where the run has only grown since the index before.
     progress : called with what is being done and the share of it that is.
 
     Returns
@@ -36,13 +38,21 @@ def build_index(run: Run, *, progress: Progress | None = None) -> Run:
     -----
     Dask does the work on whatever scheduler is set. Same numbers for any scheduler and number of workers; for
     another layout of shards, counts and extremes are identical and sums agree to 1e-6.
+
+    A run that has grown is read from the last complete bin on, and from the first new pass; files of the index that
+    hold nothing else than what stays are shared with the one before. The result is that of an index made at once, bit
+    for bit (mean and deviation of an image's confidence: to 1e-12).
     """
-    provenance: dict[str, Any] = {"parameters": {"bins": list(BIN_SIZES), "clusters": CLUSTERS}}
-    with run.write_stage("index", provenance) as writer:
-        parts = [index_training(run, progress=progress)]
-        parts += [index_view(run, view, progress=progress) for view in run.validation_sets]
+    before = None if anew else earlier(run)
+    made: dict[str, Any] = {"parameters": {"bins": list(BIN_SIZES), "clusters": CLUSTERS}, **provenance(run)}
+    if before is not None:
+        made["continued"] = {"version": run.stages["index"]["version"], "rows": before.rows}
+    with run.write_stage("index", made) as writer:
+        parts = [index_training(run, before, progress=progress)]
+        parts += [index_view(run, view, before, progress=progress) for view in run.validation_sets]
         for datasets in parts:
-            writer.put_many(datasets)
+            after = {} if before is None else {group: before.after(group) for group in datasets}
+            writer.put_many(datasets, after=after)
         if not any(parts) and not run.has("scalars"):
             raise MissingGroupError(f"{run.path} holds nothing yet: record some, then analyze")
     return run.refresh()

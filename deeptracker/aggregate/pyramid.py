@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deeptracker.aggregate.reductions import chunk, coarsen, finalize
-from deeptracker.schema.derived import BIN_SIZES, REDUCTIONS
+from deeptracker.schema.indexed import BIN_SIZES, REDUCTIONS
 
 LEAST_BINS = 32
 

@@ -10,14 +10,15 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
-from deeptracker.aggregate.carried import Carried, carried, keeps_every_bin
+from deeptracker.aggregate.carried import Carried, carried, sizes_of
 from deeptracker.aggregate.gather import Job, Key, Output, gather
+from deeptracker.aggregate.grown import Earlier
 from deeptracker.aggregate.levels import Layers, merge_layers
-from deeptracker.aggregate.pyramid import bin_sizes, edges, pyramid
+from deeptracker.aggregate.pyramid import edges, pyramid
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
 from deeptracker.aggregate.windows import Progress, Readable, Source, windows
 from deeptracker.conform import build, declaration
-from deeptracker.schema.derived import BIN_SIZES, REDUCTIONS
+from deeptracker.schema.indexed import BIN_SIZES, REDUCTIONS
 from deeptracker.schema.recorded import statistics
 
 Arrays = dict[Key, npt.NDArray[Any]]
@@ -94,13 +95,13 @@ def _filter_window(
     return out
 
 
-def layer_job(run: Readable, architecture: xr.Dataset) -> Job:
-    """The work on ``layers/dense``: the levels above, and the pyramids of layers, blocks and stages."""
+def layer_job(run: Readable, architecture: xr.Dataset, first: int = 0) -> Job:
+    """The work on ``layers/dense`` from a record on: the levels above, and the pyramids of layers, blocks, stages."""
     source, levels = Source(run, "layers/dense"), hierarchy(architecture)
-    spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=2 << 20)
+    spans = windows(source, "iteration", first=first, multiple=BIN_SIZES[-1], most_bytes=2 << 20)
     parameters = architecture["parameters"].values.astype(np.float64)
     init = architecture["init_norm2"].values.astype(np.float64)
-    sizes = bin_sizes(spans[-1][1])
+    sizes = sizes_of(run, "layers/dense", spans[-1][1])
     outputs: dict[Key, Output] = {}
     for name in _NAMES:
         dtype = declaration("index/blocks")[name].dtype
@@ -114,26 +115,33 @@ def layer_job(run: Readable, architecture: xr.Dataset) -> Job:
     return Job(outputs, spans, tasks)
 
 
-def filter_jobs(run: Readable, architecture: xr.Dataset) -> Iterator[Job]:
-    """The work on ``filters/dense``, one job a variable."""
+def filter_jobs(run: Readable, architecture: xr.Dataset, first: int = 0) -> Iterator[Job]:
+    """The work on ``filters/dense`` from a record on, one job a variable."""
     source = Source(run, "filters/dense")
-    spans = windows(source, "iteration", multiple=BIN_SIZES[-1], most_bytes=16 << 20)
-    first, filters = architecture["first_filter"].values, architecture["filters"].values
+    spans = windows(source, "iteration", first=first, multiple=BIN_SIZES[-1], most_bytes=16 << 20)
+    begins, filters = architecture["first_filter"].values, architecture["filters"].values
     count = int(architecture.sizes["filter"])
-    sizes = BIN_SIZES if keeps_every_bin(run) else bin_sizes(spans[-1][1])
+    sizes = sizes_of(run, "filters/dense", spans[-1][1])
     earlier = carried(run, "filters/dense")
     for name in _NAMES:
         outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in sizes}
         if name in _QUANTILED:
-            outputs["index/layer_quantiles", name] = Output((len(first), len(QUANTILES)))
+            outputs["index/layer_quantiles", name] = Output((len(begins), len(QUANTILES)))
         tasks = [
-            delayed(_filter_window, pure=False)(source, *span, sizes, name, first, filters, earlier) for span in spans
+            delayed(_filter_window, pure=False)(source, *span, sizes, name, begins, filters, earlier)
+            for span in spans
         ]
         yield Job(outputs, spans, tasks)
 
 
-def index_training(run: Readable, *, progress: Progress | None = None) -> dict[str, xr.Dataset]:
+def index_training(
+    run: Readable, before: Earlier | None = None, *, progress: Progress | None = None
+) -> dict[str, xr.Dataset]:
     """Pyramids and coarse levels of whatever the run has of ``layers/dense`` and ``filters/dense``.
+
+    Parameters
+    ----------
+    before : an earlier index of the run; what it has for good (``before.after(group)`` rows) is left out.
 
     Returns
     -------
@@ -146,17 +154,17 @@ def index_training(run: Readable, *, progress: Progress | None = None) -> dict[s
     names = {level.name: level.members for level in hierarchy(architecture)}
     names["layer"] = architecture["layer"].values
     out: dict[str, xr.Dataset] = {}
-    for group, jobs in (
-        ("layers/dense", lambda: [layer_job(run, architecture)]),
-        ("filters/dense", lambda: list(filter_jobs(run, architecture))),
-    ):
+    for group in ("layers/dense", "filters/dense"):
         if not run.has(group):
             continue
         recorded = run.dataset(group)
+        first = before.rows.get(group, 0) if before is not None else 0
         if not recorded.sizes.get("iteration"):
             continue
-        arrays = gather(jobs(), what=f"index {group.split('/')[0]}", progress=progress)
-        out |= _datasets(arrays, recorded, names)
+        of_layers = group == "layers/dense"
+        jobs = [layer_job(run, architecture, first)] if of_layers else list(filter_jobs(run, architecture, first))
+        arrays = gather(jobs, what=f"index {group.split('/')[0]}", progress=progress)
+        out |= _datasets(arrays, recorded.isel(iteration=slice(first, None)), names)
     return out
 
 

@@ -10,6 +10,8 @@ import xarray as xr
 from dask import delayed
 
 from deeptracker.aggregate.answers import (
+    NEVER,
+    Parts,
     carry,
     image_history,
     image_parts,
@@ -17,12 +19,12 @@ from deeptracker.aggregate.answers import (
     merge_image_parts,
     window_counts,
 )
-from deeptracker.aggregate.classes import class_order, clusters, standardised_error
+from deeptracker.aggregate.grown import Earlier
+from deeptracker.aggregate.passes import Sums, all_table, class_tables
 from deeptracker.aggregate.windows import Progress, Readable, Source, compute, windows
 from deeptracker.conform import build
-from deeptracker.schema.derived import EVENTS
 
-Array = npt.NDArray[np.float64]
+_CARRIED = ("last", "evaluated", "right", "moments")
 
 
 def _last(source: Source, start: int, stop: int) -> npt.NDArray[np.int8]:
@@ -58,13 +60,19 @@ def targets(run: Readable, view: str) -> tuple[npt.NDArray[np.int32], npt.NDArra
     return target, names
 
 
-def index_view(run: Readable, view: str, *, progress: Progress | None = None) -> dict[str, xr.Dataset]:
+def index_view(
+    run: Readable, view: str, before: Earlier | None = None, *, progress: Progress | None = None
+) -> dict[str, xr.Dataset]:
     """Tables of one ``<set>/<weights>``.
+
+    Parameters
+    ----------
+    before : an earlier index of the run; what it has for good (``before.after(group)`` rows) is left out.
 
     Returns
     -------
-    ``index/validation/<view>/`` + ``all`` and ``images``, and ``classes`` and ``clusters`` where images have classes.
-    NumPy-backed: they grow with classes × passes, not with images × passes.
+    ``index/validation/<view>/`` + ``all``, ``images`` and ``carry``, and ``classes`` and ``clusters`` where images
+    have classes. NumPy-backed: they grow with classes × passes, not with images × passes.
 
     Notes
     -----
@@ -77,66 +85,58 @@ def index_view(run: Readable, view: str, *, progress: Progress | None = None) ->
     if not len(passes):
         return {}
     target, names = targets(run, view)
-    spans = windows(source, "validation", most_bytes=4 << 20)
-    state: Any = np.full(len(target), -1, np.int8)
-    tasks, shared = [], delayed(target)
-    for span in spans:
-        tasks.append(delayed(_window, pure=False)(source, *span, state, shared, len(names)))
-        if span is not spans[-1]:
-            state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))
-    results = compute(tasks, what=f"index {view}", progress=progress)
-    sums = {name: np.concatenate([one["counts"][name] for one in results]) for name in results[0]["counts"]}
-    history = results[0]["images"]
-    for one in results[1:]:
-        history = merge_image_parts(history, one["images"])
-    return _tables(f"index/validation/{view}", passes, recorded["image"].values, target, names, sums, history)
-
-
-def _tables(
-    path: str, passes: Any, ids: Any, target: Any, names: Any, sums: dict[str, Array], history: Any
-) -> dict[str, xr.Dataset]:
+    path = f"index/validation/{view}"
+    first, history, earlier_classes = 0, _nothing(len(target)), None
+    if before is not None and (first := before.rows.get(f"validation/{view}", 0)):
+        history = _so_far(before, path)
+        if len(names):
+            earlier_classes = before.run.dataset(f"{path}/classes").isel(validation=slice(0, first)).load()
+    spans = windows(source, "validation", first=first, most_bytes=4 << 20)
+    sums, history = _count(source, spans, history, target, len(names), progress)
+    images = {"image": recorded["image"].values}
     out = {
-        f"{path}/all": build(
-            f"{path}/all",
-            {name: values[:, 0] for name, values in _counts({k: v[:, -1:] for k, v in sums.items()}).items()},
-            {"validation": passes, "event": list(EVENTS)},
-        ),
-        f"{path}/images": build(f"{path}/images", image_history(history, target), {"image": ids}),
+        f"{path}/all": all_table(path, passes[first:], sums, first),
+        f"{path}/images": build(f"{path}/images", image_history(history, target), images),
+        f"{path}/carry": build(f"{path}/carry", {name: history[name] for name in _CARRIED}, images),
     }
-    if not len(names):
-        return out
-    per_class = {name: values[:, :-1] for name, values in sums.items()}
-    counts = _counts(per_class)
-    series = standardised_error(counts["accuracy"])
-    cluster = clusters(series)
-    size = np.bincount(target[target >= 0], minlength=len(names))
-    out[f"{path}/classes"] = build(
-        f"{path}/classes",
-        {**counts, "images": size, "cluster": cluster, "order": class_order(series)},
-        {"validation": passes, "class": names, "event": list(EVENTS)},
-    )
-    members = np.eye(int(cluster.max()) + 1)[cluster]
-    merged = {name: np.tensordot(values, members, (1, 0)) for name, values in per_class.items()}
-    merged["events"] = np.moveaxis(merged["events"], -1, 1)
-    out[f"{path}/clusters"] = build(
-        f"{path}/clusters",
-        _counts(merged),
-        {"validation": passes, "cluster": np.arange(members.shape[1]), "event": list(EVENTS)},
-    )
+    if len(names):
+        out |= class_tables(path, passes, sums, target, names, earlier_classes)
     return out
 
 
-def _counts(sums: dict[str, Array]) -> dict[str, npt.NDArray[Any]]:
-    """Variables of a table from sums of (passes, groups); events of the first pass are −1: it has none before it."""
-    empty = np.full(sums["right"].shape, np.nan)
-    events = sums["events"].astype(np.int32)
-    events[:1] = -1
+def _nothing(images: int) -> Parts:
+    """History of images before the first pass."""
+    none = np.empty((0, images), np.int8)
+    return image_parts(none, none.astype(np.float16), last_answers(none), 0)
+
+
+def _so_far(before: Earlier, path: str) -> Parts:
+    """History of each image in the passes that were counted."""
+    carried, images = (before.run.dataset(f"{path}/{table}").load() for table in ("carry", "images"))
+    learned = images["first_learned"].values
     return {
-        "evaluated": sums["evaluated"].astype(np.int32),
-        "accuracy": np.divide(sums["right"], sums["evaluated"], out=empty.copy(), where=sums["evaluated"] > 0),
-        "loss": np.divide(sums["loss"], sums["losses"], out=empty, where=sums["losses"] > 0),
-        "event_counts": events,
+        **{name: carried[name].values for name in _CARRIED},
+        "forgotten": images["forgetting_events"].values,
+        "first": np.where(learned < 0, NEVER, learned),
     }
+
+
+def _count(
+    source: Source, spans: list[tuple[int, int]], history: Parts, target: Any, classes: int, progress: Progress | None
+) -> tuple[Sums, Parts]:
+    """Sums of the passes in the windows, and the history of each image with them."""
+    state: Any = history["last"]
+    none = np.empty((0, len(target)), np.int8)
+    counts = [window_counts(none, none.astype(np.float16), state, target, classes)]
+    tasks, shared = [], delayed(target)
+    for span in spans:
+        tasks.append(delayed(_window, pure=False)(source, *span, state, shared, classes))
+        if span is not spans[-1]:
+            state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))
+    for one in compute(tasks, what=f"index {source.group}", progress=progress):
+        counts.append(one["counts"])
+        history = merge_image_parts(history, one["images"])
+    return {name: np.concatenate([one[name] for one in counts]) for name in counts[0]}, history
 
 
 __all__ = ["index_view", "targets"]

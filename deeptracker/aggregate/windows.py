@@ -63,18 +63,21 @@ class Source:
         return Source, (self.run, self.group)
 
 
-def windows(source: Source, axis: str, *, multiple: int = 1, most_bytes: int = 64 << 20) -> list[tuple[int, int]]:
+def windows(
+    source: Source, axis: str, *, first: int = 0, multiple: int = 1, most_bytes: int = 64 << 20
+) -> list[tuple[int, int]]:
     """Cut the growing axis into ranges of rows.
 
     Parameters
     ----------
     axis : name of the growing dimension.
+    first : row to begin at, a multiple of ``multiple``.
     multiple : every window but the last is a multiple of this many rows.
     most_bytes : shards are joined up to this size of a variable's window; one multiple is the least.
 
     Returns
     -------
-    list of (start, stop), consecutive; empty for an empty axis.
+    list of (start, stop), consecutive; empty where nothing lies past ``first``.
     """
     table = source.run.dataset(source.group, dask=True)
     rows = table.sizes[axis]
@@ -83,9 +86,9 @@ def windows(source: Source, axis: str, *, multiple: int = 1, most_bytes: int = 6
     row_bytes = max((variable.nbytes // max(rows, 1) for variable in grown), default=8)
     size = -(-shard // multiple) * multiple
     # At least four windows, where shards allow, keep the workers busy; more than that saves nothing.
-    wanted = min(most_bytes // max(row_bytes, 1), max(rows // 4, 1))
+    wanted = min(most_bytes // max(row_bytes, 1), max((rows - first) // 4, 1))
     size *= max(1, wanted // size)
-    return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+    return [(start, min(start + size, rows)) for start in range(first, rows, size)]
 
 
 def compute(tasks: list[Any], *, what: str, progress: Progress | None) -> tuple[Any, ...]:

@@ -34,13 +34,13 @@ class RowFiles:
     def __init__(self, folder: Path, metadata: ArrayV3Metadata | None = None) -> None:
         self.folder = folder
         self._metadata = metadata or read_metadata(folder)
-        self._file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
+        self.file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
 
     @property
     def file_rows(self) -> int:
         """Rows in one file."""
-        return self._file_shape[0]
+        return self.file_shape[0]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,8 +67,9 @@ class RowFiles:
         """Shape of one row."""
         return tuple(self._metadata.shape[1:])
 
-    def _file(self, number: int) -> Path:
-        return self.folder.joinpath("c", str(number), *("0" for _ in self._file_shape[1:]))
+    def file(self, number: int, folder: Path | None = None) -> Path:
+        """Path of one file of the array, or of an array like it in another ``folder``."""
+        return (folder or self.folder).joinpath("c", str(number), *("0" for _ in self.file_shape[1:]))
 
     def _view(self, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
         found = self._views.get((shape, fast))
@@ -106,7 +107,7 @@ class RowFiles:
             ]
         self._check_present(files)
         start, stop = first // size * size, (last // size + 1) * size
-        padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self._file_shape[1:], strict=True))
+        padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
         try:
             if whole and count * 2 >= stop - start:
                 block = self._view((stop, *padded), True)[(slice(start, stop), *(slice(None) for _ in padded))]
@@ -123,7 +124,7 @@ class RowFiles:
 
     def _check_present(self, files: Any) -> None:
         for number in files:
-            if not self._file(int(number)).exists():
+            if not self.file(int(number)).exists():
                 raise DamagedRunError(
                     f"{self.folder}: the file of rows from {int(number) * self.file_rows} is missing"
                 )
@@ -153,13 +154,13 @@ class RowFiles:
             chunk = self._metadata.chunks[0]
             rows = -(-(offset + take) // chunk) * chunk
             block = np.full((rows, *self.row_shape), self._metadata.fill_value, data.dtype)
-            gone = thinned is not None and bool(thinned.covers(number * size)) and not self._file(number).exists()
+            gone = thinned is not None and bool(thinned.covers(number * size)) and not self.file(number).exists()
             if offset and not gone:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
             part = batch.aside()
             filling.add(Writable(self._metadata, part, (size, *self.row_shape)), slice(0, rows), block)
-            batch.move(part.joinpath("c", *("0" for _ in self._file_shape)), self._file(number))
+            batch.move(part.joinpath("c", *("0" for _ in self.file_shape)), self.file(number))
             done += take
         self.set_rows(start + len(data), batch)
 

@@ -18,6 +18,7 @@ import xarray as xr
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError
 from deeptracker.schema.derived import STAGES
+from deeptracker.store.continued import Continued
 from deeptracker.store.durable import WriterLock, sync_trees, write_file
 from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, Grid, shard_rows, stage_grid
 from deeptracker.store.layout import STAGES as MARKER
@@ -99,8 +100,13 @@ class StageWriter:
         """Write one group; Dask arrays are computed here, by whatever scheduler is active."""
         self.put_many({group: dataset})
 
-    def put_many(self, datasets: Mapping[str, xr.Dataset]) -> None:
+    def put_many(self, datasets: Mapping[str, xr.Dataset], *, after: Mapping[str, int] | None = None) -> None:
         """Write several groups in one computation, so that what they share is computed once.
+
+        Parameters
+        ----------
+        datasets : group → what to write.
+        after : group → rows of it that stay as the current version has them; its dataset holds those that follow.
 
         Raises
         ------
@@ -119,14 +125,23 @@ class StageWriter:
             for parent in list((self._folder / rest).relative_to(self._folder).parents)[:-1]:
                 if not (self._folder / parent / "zarr.json").is_file():
                     make_group(self._folder / parent, {}, durable=False)
-            waiting += write_group(self._folder / rest, group, dataset, filling, _layout)
+            before = self._continued(group, (after or {}).get(group, 0), dataset)
+            waiting += write_group(self._folder / rest, group, dataset, filling, _layout, before)
             self._groups[group] = _rows(dataset)
         filling.finish()
         if waiting:
             import dask.array as da
 
-            sources = [_aligned(data, array.files) for data, array in waiting]
-            da.store(sources, [array for _, array in waiting], lock=False)
+            sources = [_aligned(data, array.files) for data, array, _ in waiting]
+            regions = [(slice(start, array.shape[0]),) for _, array, start in waiting]
+            da.store(sources, [array for _, array, _ in waiting], regions=regions, lock=False)
+
+    def _continued(self, group: str, rows: int, dataset: xr.Dataset) -> Continued | None:
+        axis = next((name for name in _TIME if name in dataset.dims), None)
+        if not rows or axis is None:
+            return None
+        version = load_stages(self.path)[self.stage]["version"]
+        return Continued(self.path / LOG / self.stage / str(version) / group.partition("/")[2], axis, rows)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

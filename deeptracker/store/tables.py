@@ -15,12 +15,13 @@ from xarray.core import indexing
 from deeptracker.errors import DamagedRunError
 from deeptracker.schema import group_of
 from deeptracker.store.arrays import Key, row_files
+from deeptracker.store.continued import Continued
 from deeptracker.store.layout import Grid, table_grid
 from deeptracker.store.zarrays import Filling, Writable, make_array, make_group
 
 _COORDINATES = "coordinates"
 Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
-Waiting = list[tuple[Any, Writable]]
+Waiting = list[tuple[Any, Writable, int]]
 
 
 def fill_of(group: str, name: str, dtype: np.dtype[Any]) -> Any:
@@ -74,7 +75,12 @@ def _storable_dataset(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def write_group(
-    folder: Path, group: str, dataset: xr.Dataset, filling: Filling, chunker: Chunker | None = None
+    folder: Path,
+    group: str,
+    dataset: xr.Dataset,
+    filling: Filling,
+    chunker: Chunker | None = None,
+    before: Continued | None = None,
 ) -> Waiting:
     """Write a Dataset as a Zarr group, not yet durably; arrays for Dask variables are made but not filled.
 
@@ -85,11 +91,12 @@ def write_group(
     dataset : what to write.
     filling : what the arrays become part of; they are written when it is finished.
     chunker : (dims, shape, bytes of an item) → chunks; tables where it is left out.
+    before : rows that stay in front of those of ``dataset``, where the group is continued.
 
     Returns
     -------
     list
-        (Dask array, array on disk) of what the caller has to compute and store.
+        (Dask array, array on disk, row at which it begins) of what the caller has to compute and store.
     """
     dataset = _storable_dataset(dataset)
     auxiliary = [str(name) for name in dataset.coords if name not in dataset.dims]
@@ -99,23 +106,29 @@ def write_group(
     make_group(folder, attributes, durable=False)
     waiting: Waiting = []
     for key, variable in dataset.variables.items():
-        name, dims = str(key), tuple(str(dim) for dim in variable.dims)
+        name, dims = str(key), tuple(map(str, variable.dims))
         lazy = variable.chunks is not None
         data = variable.data if lazy else storable(variable.values)
-        size = data.dtype.itemsize
+        size, shape, start = data.dtype.itemsize, data.shape, 0
+        continued = before is not None and dims[:1] == (before.axis,)
+        if before is not None and continued:
+            shape = (before.rows + shape[0], *shape[1:])
         array = make_array(
             folder / name,
-            data.shape,
+            shape,
             data.dtype,
             fill_of(group, name, data.dtype),
-            chunker(dims, data.shape, size) if chunker else table_grid(data.shape, size),
+            chunker(dims, shape, size) if chunker else table_grid(shape, size),
             dims,
             variable_attributes(group, name, variable.attrs),
         )
+        if before is not None and continued:
+            start, rest = before.share(name, array)
+            data = np.concatenate([rest, data])  # lazy where the data are
         if lazy:
-            waiting.append((data, array))
+            waiting.append((data, array, start))
         elif data.size:
-            filling.add(array, ..., data)
+            filling.add(array, slice(start, None) if start else ..., data)
     return waiting
 
 

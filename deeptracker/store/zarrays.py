@@ -108,14 +108,14 @@ class Writable:
         self.metadata = metadata if metadata.shape == shape else metadata.update_shape(shape)
         self.folder, self.shape = folder, shape
         self.files: tuple[int, ...] = metadata.shards or metadata.chunks
-        self._texts = metadata.data_type.to_native_dtype().kind == "T"
+        self.dtype = metadata.data_type.to_native_dtype()
 
     def __setitem__(self, key: Any, values: np.ndarray[Any, Any]) -> None:
         sync(self.write(key, values))
 
     async def write(self, key: Any, values: np.ndarray[Any, Any]) -> None:
         """Put a block in its place."""
-        if self._texts:
+        if self.dtype.kind == "T":
             await self._open(False).setitem(key, values)
             return
         await self._open(True).setitem(key, values)

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deeptracker.schema.derived import BIN_SIZES
+from deeptracker.schema.indexed import BIN_SIZES
 
 RECORDS_PER_PIXEL = 4
 
