@@ -27,6 +27,7 @@ DIMENSIONS: dict[str, str] = {
     "iteration_bin": "bin of consecutive records; its coordinate is the first iteration in it",
     "reduction": "min, mean or max over the records of a bin",
     "quantile": "quantile over the filters of a layer",
+    "moment": "count, mean, sum of squares about the mean",
     "k": "number of passes for which an answer stays constant",
     "direction": "gain (n→y) or loss (y→n)",
     "rule": "flip (any change), left (after k₀ constant passes), right (then constant for k₀ passes)",

@@ -72,8 +72,15 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> int:
     return size
 
 
+def write_aside(path: Path, content: bytes) -> None:
+    """Replace a file so that a kill leaves all of it or nothing; not durable yet."""
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_bytes(content)
+    os.replace(aside, path)
+
+
 class Batch:
-    """Files that take their places together: all made aside, all fsynced, all renamed, all folders fsynced.
+    """Files that take their places together: all fsynced, all that were made aside renamed, all folders fsynced.
 
     Parameters
     ----------
@@ -84,6 +91,7 @@ class Batch:
     def __init__(self, making: Path, root: Path) -> None:
         self.making, self.root = making, root
         self._moves: list[tuple[Path, Path]] = []
+        self._made: list[Path] = []
 
     def aside(self) -> Path:
         """A path for one more file or folder in the making."""
@@ -101,19 +109,26 @@ class Batch:
         aside.write_bytes(content)
         self.move(aside, target)
 
+    def made(self, folder: Path) -> None:
+        """Make a folder durable with all that is in it then; it was made in its place, where nothing counted yet."""
+        self._made.append(folder)
+
     def finish(self) -> None:
         """Put everything in its place, durably."""
-        sync_all((source for source, _ in self._moves), ())
+        walked = [found for folder in self._made for found in os.walk(folder)]
+        files = [Path(here, name) for here, _, names in walked for name in names]
+        sync_all([*files, *(source for source, _ in self._moves)], ())
         folders = {self.root}
         for source, target in self._moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(source, target)
-            folder = target.parent
+        for folder in [*(Path(here) for here, _, _ in walked), *(target.parent for _, target in self._moves)]:
             while folder not in folders:
                 folders.add(folder)
                 folder = folder.parent
         sync_all((), folders)
         self._moves.clear()
+        self._made.clear()
         shutil.rmtree(self.making, ignore_errors=True)
 
 
@@ -208,4 +223,13 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-__all__ = ["Batch", "WriterLock", "is_locked", "make_folder", "move_folders", "sync_trees", "write_file"]
+__all__ = [
+    "Batch",
+    "WriterLock",
+    "is_locked",
+    "make_folder",
+    "move_folders",
+    "sync_trees",
+    "write_aside",
+    "write_file",
+]

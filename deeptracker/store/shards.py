@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deeptracker import conform
+from deeptracker.errors import DamagedRunError
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, TailFile
-from deeptracker.store.durable import Batch
+from deeptracker.store.durable import Batch, move_folders, sync_trees
 from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
 from deeptracker.store.tables import variable_attributes
@@ -42,36 +45,49 @@ def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
     """
     growth = commit.groups[group]
     place = folder / LOG / group
+    make_parents(folder / LOG, group)
+    if not (place / "zarr.json").is_file():
+        make_group(place, {"description": conform.declaration(group).description})
     filling, batch = Filling(), Batch(folder / MAKING / "shards", folder / LOG)
-    for name, column in growth.columns.items():
-        array = _array(folder, place / name, group, name, column, growth)
+    for name in growth.columns:
         rows = read_rows(folder, commit, group, name, growth.shards, stop)
-        array.write(growth.shards, rows, filling, batch, growth.thinned)
+        if growth.shards:
+            array = _array(folder, group, name, growth)
+            array.write(growth.shards, rows, filling, batch, growth.thinned)
+        else:
+            _begin(place / name, group, name, growth, rows, filling)
+            batch.made(place / name)
     filling.finish()
     batch.finish()
     moved = stop - growth.shards
     return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
 
 
-def _array(folder: Path, place: Path, group: str, name: str, column: Column, growth: Growth) -> RowFiles:
-    if (place / "zarr.json").is_file():
-        return RowFiles(place)
-    make_parents(folder / LOG, group)
-    if not (place.parent / "zarr.json").is_file():
-        make_group(place.parent, {"description": conform.declaration(group).description})
+def _begin(place: Path, group: str, name: str, growth: Growth, rows: np.ndarray[Any, Any], filling: Filling) -> None:
+    """A new array with its first rows; whatever a killed writer left in its place is gone."""
+    column = growth.columns[name]
+    shutil.rmtree(place, ignore_errors=True)
     fill = -1 if name == growth.axis else conform.variable(group, name).fill
-    grid = growing_grid(column.shape, growth.shard_rows, column.dims)
-    shape, dtype = (0, *column.shape), np.dtype(column.dtype)
-    made = make_array(place, shape, dtype, fill, grid, column.dims, variable_attributes(group, name, {}))
-    array = RowFiles(place, made.metadata)
-    # A variable that appeared late: the rows before it hold its fill value, in files of their own.
-    for start in range(0, growth.shards, array.file_rows):
-        count = min(array.file_rows, growth.shards - start)
-        filling, earlier = Filling(), Batch(folder / MAKING / "late", folder / LOG)
-        array.write(start, np.full((count, *column.shape), fill, dtype), filling, earlier)
+    grid, attributes = (
+        growing_grid(column.shape, growth.shard_rows, column.dims),
+        variable_attributes(group, name, {}),
+    )
+    filling.begin(make_array(place, rows.shape, np.dtype(column.dtype), fill, grid, column.dims, attributes), rows)
+
+
+def _array(folder: Path, group: str, name: str, growth: Growth) -> RowFiles:
+    """The array, which is made first where its variable appeared late: rows before it hold the fill value."""
+    place, column = folder / LOG / group / name, growth.columns[name]
+    if not (place / "zarr.json").is_file():
+        if (place / "c").exists():
+            raise DamagedRunError(f"{place / 'zarr.json'} is missing: deeptracker verify RUN names what else is")
+        filling, aside = Filling(), folder / MAKING / "late"
+        earlier = np.full((growth.shards, *column.shape), conform.variable(group, name).fill, column.dtype)
+        _begin(aside, group, name, growth, earlier, filling)
         filling.finish()
-        earlier.finish()
-    return array
+        sync_trees([aside])
+        move_folders([(aside, place)])
+    return RowFiles(place)
 
 
 def cut_rows(folder: Path, commit: Commit, keep: Mapping[str, int], name: str) -> Commit:

@@ -25,7 +25,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
-from deeptracker.store.durable import write_file
+from deeptracker.store.durable import write_aside, write_file
 from deeptracker.store.layout import Grid, encoding
 
 _PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
@@ -43,7 +43,7 @@ def make_group(folder: Path, attributes: Mapping[str, Any], *, durable: bool = T
         write_file(folder / "zarr.json", [text])
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "zarr.json").write_bytes(text)
+        write_aside(folder / "zarr.json", text)
 
 
 def make_array(
@@ -55,11 +55,13 @@ def make_array(
     dims: tuple[str, ...],
     attributes: Mapping[str, Any],
 ) -> Writable:
-    """Create an array in a folder of its own."""
-    metadata, text = _metadata(shape, str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims)
-    document = {**json.loads(text), "attributes": dict(attributes)}
+    """Create an array in a folder of its own, without values yet, not durably."""
+    metadata, text = _metadata(
+        (0, *shape[1:]) if shape else (), str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims
+    )
+    document = {**json.loads(text), "shape": shape, "attributes": dict(attributes)}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "zarr.json").write_text(json.dumps(document, ensure_ascii=False))
+    write_aside(folder / "zarr.json", json.dumps(document, ensure_ascii=False).encode())
     return Writable(metadata, folder, shape)
 
 
@@ -149,6 +151,16 @@ class Filling:
         self._bytes += values.nbytes
         if self._bytes > _WAITING_BYTES:
             self.finish()
+
+    def begin(self, array: Writable, rows: np.ndarray[Any, Any]) -> None:
+        """The first rows of an array that grows; inner chunks past the last row stay away."""
+        if not rows.size:
+            return
+        chunk, size = array.metadata.chunks[0], array.files[0]
+        block = np.full((-(-len(rows) // chunk) * chunk, *rows.shape[1:]), array.metadata.fill_value, rows.dtype)
+        block[: len(rows)] = rows
+        files = Writable(array.metadata, array.folder, (-(-len(rows) // size) * size, *rows.shape[1:]))
+        self.add(files, slice(0, len(block)), block)
 
     def finish(self) -> None:
         """Return when every block is in its place."""

@@ -102,7 +102,7 @@ def test_growth__reads_the_log_from_the_last_complete_bin_and_the_first_new_pass
 def test_growth__shares_the_files_that_hold_only_what_stays(begun: Run, tmp_path: Path) -> None:
     def inodes(run: Run) -> dict[str, int]:
         folder = run.path / layout.LOG / "index" / str(run.stages["index"]["version"]) / "filters_8" / "w_rms" / "c"
-        return {child.name: os.stat(child / "0").st_ino for child in folder.iterdir()}
+        return {child.name: os.stat(child / "0" / "0").st_ino for child in folder.iterdir()}
 
     path = _copy(begun, tmp_path)
     before = inodes(open_run(path))
