@@ -16,7 +16,7 @@ _WHERE = {
     "ingest_run": "deeptracker.recording",
     "open_run": "deeptracker.store",
     "Run": "deeptracker.store",
-    "analyze": "deeptracker.analyze",
+    "analyze": "deeptracker.analysis",
     "view": "deeptracker.view",
     "export": "deeptracker.export",
     "app": "deeptracker.app",
@@ -29,7 +29,7 @@ _SUBPACKAGES = {"view", "export", "app", "integrations", "testing", "errors", "s
 
 if TYPE_CHECKING:
     from deeptracker import app, errors, export, integrations, schema, testing, view
-    from deeptracker.analyze import analyze
+    from deeptracker.analysis import analyze
     from deeptracker.recording import Recorder, ingest_run, watch
     from deeptracker.store import Run, open_run
 
@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'deeptracker' has no attribute {name!r}")
     module = importlib.import_module(_WHERE[name])
     value = module if name in _SUBPACKAGES else getattr(module, name)
-    globals()[name] = value  # also after the submodule of the same name (analyze) was imported
+    globals()[name] = value
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeptracker.analyze import analyze
+from deeptracker.analysis import analyze
 from deeptracker.conform import build
 from deeptracker.store import Run, open_run
 from deeptracker.testing import simulate

@@ -28,7 +28,7 @@ FLOORS = [
     {"detect"},
     {"correlate"},
     {"cluster", "thinning"},
-    {"analyze"},
+    {"analysis"},
     {"view"},
     {"app", "export"},
     {"demo"},

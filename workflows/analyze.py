@@ -1,6 +1,6 @@
-"""Analyse one run or many: ``python workflows/analyze.py runs/* --cluster local``.
+"""Analyse runs by name: ``python workflows/analyze.py runs/mine runs/other --cluster local``.
 
-A nightly job: runs that are up to date cost nothing, and a run that cannot be analysed does not stop the others.
+Runs that are up to date cost nothing, and a run that cannot be analysed does not stop the others.
 Exits with 1 if there was one.
 """
 

@@ -47,7 +47,7 @@ def build_index(run: Run, *, anew: bool = False, progress: Progress | None = Non
     made: dict[str, Any] = {"parameters": {"bins": list(BIN_SIZES), "clusters": CLUSTERS}, **provenance(run)}
     if before is not None:
         made["continued"] = {"version": run.stages["index"]["version"], "rows": before.rows}
-    with run.write_stage("index", made) as writer:
+    with run.write_stage("index", made, continued=before is not None) as writer:
         parts = [index_training(run, before, progress=progress)]
         parts += [index_view(run, view, before, progress=progress) for view in run.validation_sets]
         for datasets in parts:

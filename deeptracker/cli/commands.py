@@ -156,7 +156,7 @@ def analyze(
     """Index a run, find what was unusual in it, and relate layers to classes."""
     from contextlib import nullcontext
 
-    from deeptracker.analyze import analyze as perform
+    from deeptracker.analysis import analyze as perform
     from deeptracker.cli.events import counted
     from deeptracker.cli.progress import shown
     from deeptracker.store import open_run

@@ -113,7 +113,7 @@ def _train(path: Path, fault: str, seed: int, console: Console | None) -> tuple[
 def _analyze(path: Path, console: Console | None) -> Run:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from deeptracker.analyze import analyze
+    from deeptracker.analysis import analyze
 
     if console is None:
         return analyze(path)

@@ -4,6 +4,8 @@ Checks, attributes on disk and the data-model page of the docs all come from her
 in the store, in the API, on the command line and on the screen.
 """
 
+from functools import lru_cache
+
 from deeptracker.schema.derived import DERIVED
 from deeptracker.schema.recorded import RECORDED
 from deeptracker.schema.variable import Group, Variable
@@ -13,6 +15,7 @@ SCHEMA_VERSION = 1
 GROUPS: tuple[Group, ...] = RECORDED + DERIVED
 
 
+@lru_cache(maxsize=4096)
 def group_of(path: str) -> Group | None:
     """The declaration a path falls under: ``validation/test/raw`` → ``validation/<set>/<weights>``, or None."""
     return next((group for group in GROUPS if group.matches(path)), None)

@@ -45,14 +45,15 @@ class Continued:
         for number in range(whole):
             target = earlier.file(number, array.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            _link(earlier.file(number), target)
+            link(earlier.file(number), target)
         if whole * size == self.rows:
             return self.rows, np.empty((0, *earlier.row_shape), earlier.dtype)
         everything = tuple(slice(None) for _ in earlier.row_shape)
         return whole * size, earlier.read(slice(whole * size, self.rows), everything)
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -61,4 +62,4 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-__all__ = ["Continued"]
+__all__ = ["Continued", "link"]

@@ -236,7 +236,9 @@ class Run:
         """The run as it is now."""
         return open_run(self.path)
 
-    def write_stage(self, stage: str, provenance: Mapping[str, Any]) -> AbstractContextManager[StageWriter]:
+    def write_stage(
+        self, stage: str, provenance: Mapping[str, Any], *, continued: bool = False
+    ) -> AbstractContextManager[StageWriter]:
         """Write a derived stage: ``with run.write_stage("index", {…}) as writer: writer.put(group, dataset)``.
 
         On a clean exit the new result takes the old one's place at once; after an exception the old one stays.
@@ -246,8 +248,10 @@ class Run:
         stage : ``index``, ``anomalies`` or ``correlation``.
         provenance : parameters and whatever else says how it was made; the inputs' generation, the package's
             version, the time and the seconds it took are added.
+        continued : rows of the stage that this run shows can stay: ``writer.put_many(…, after={group: rows})``.
         """
-        return StageWriter(self.path, stage, {"generation": self.generation, **provenance})
+        before = self.stages[stage]["version"] if continued else None
+        return StageWriter(self.path, stage, {"generation": self.generation, **provenance}, before)
 
     def event_documents(self) -> list[dict[str, Any]]:
         """Ranked events and labels, one dictionary each, as ``deeptracker events --json`` prints them.

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from deeptracker import conform
-from deeptracker.errors import DamagedRunError, InputError
+from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.continued import Continued
 from deeptracker.store.durable import WriterLock, sync_trees, write_file
@@ -68,17 +68,18 @@ class StageWriter:
     path : folder of the run.
     stage : name of the stage, first part of its groups' paths.
     provenance : how it is made.
+    before : version of which rows can stay (``put_many(after=…)``); None where everything is written anew.
 
     Raises
     ------
     LockedRunError
-        Another process analyses the run.
+        Another process analyses the run, or has replaced the version of which rows were to stay.
     """
 
-    def __init__(self, path: Path, stage: str, provenance: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, stage: str, provenance: Mapping[str, Any], before: int | None = None) -> None:
         if stage not in STAGES:
             raise InputError(f"there is no stage {stage!r}: stages are {', '.join(STAGES)}")
-        self.path, self.stage = path, stage
+        self.path, self.stage, self._before = path, stage, before
         self._provenance = dict(provenance)
         self._groups: dict[str, int] = {}
         self._lock: WriterLock | None = None
@@ -89,6 +90,9 @@ class StageWriter:
         base = self.path / LOG / self.stage
         taken = [int(child.name) for child in base.iterdir() if child.name.isdigit()] if base.is_dir() else []
         current = load_stages(self.path).get(self.stage, {}).get("version", 0)
+        if self._before not in (None, current):
+            self._lock.release()
+            raise LockedRunError(f"{self.path}: another process analysed the run just now: analyze it again")
         self._version = max([current, *taken]) + 1
         self._folder = base / str(self._version)
         if not (base / "zarr.json").is_file():
@@ -140,8 +144,7 @@ class StageWriter:
         axis = next((name for name in _TIME if name in dataset.dims), None)
         if not rows or axis is None:
             return None
-        version = load_stages(self.path)[self.stage]["version"]
-        return Continued(self.path / LOG / self.stage / str(version) / group.partition("/")[2], axis, rows)
+        return Continued(self.path / LOG / self.stage / str(self._before) / group.partition("/")[2], axis, rows)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -30,8 +30,8 @@ class _Stage:
         """Keep one group."""
         self.put_many({group: dataset})
 
-    def put_many(self, datasets: Mapping[str, xr.Dataset], *, after: Mapping[str, int] | None = None) -> None:
-        """Keep several groups; ``after`` is empty here, since nothing in memory is continued."""
+    def put_many(self, datasets: Mapping[str, xr.Dataset]) -> None:
+        """Keep several groups."""
         for group, dataset in datasets.items():
             if group.split("/")[0] != self.stage:
                 raise InputError(f"{group!r} is not a group of the stage {self.stage!r}")

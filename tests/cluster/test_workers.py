@@ -15,7 +15,7 @@ import xarray as xr
 from distributed import Client
 
 from deeptracker.aggregate import windows
-from deeptracker.analyze import analyze
+from deeptracker.analysis import analyze
 from deeptracker.cluster import Profile, connect
 from deeptracker.store import Run
 from deeptracker.testing import simulate

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeptracker.analyze import analyze
+from deeptracker.analysis import analyze
 from deeptracker.recording import ingest_run
 from deeptracker.store import open_run
 from deeptracker.view.layer_values import LayerValues

@@ -135,7 +135,9 @@ def test_index__reports_progress_up_to_one(run: MemorySink) -> None:
 
 def test_index_view__gives_every_group_as_the_schema_says(run: MemorySink) -> None:
     tables = index_view(run, VIEW)
-    assert set(tables) == {f"index/validation/{VIEW}/{name}" for name in ("all", "classes", "clusters", "images")}
+    assert set(tables) == {
+        f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "classes", "clusters", "images")
+    }
     for group, dataset in tables.items():
         check(dataset, group)
 
@@ -190,7 +192,7 @@ def test_images__history_in_single_numbers() -> None:
 
 def test_index_view__without_classes_has_no_class_tables() -> None:
     tables = index_view(_answers([[0, 1], [1, 1]]), VIEW)
-    assert set(tables) == {f"index/validation/{VIEW}/{name}" for name in ("all", "images")}
+    assert set(tables) == {f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "images")}
 
 
 def test_clusters__classes_with_the_same_history_share_one_and_the_easiest_is_first() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeptracker.analyze import analyze, forecast, plan
+from deeptracker.analysis import analyze, forecast, plan
 from deeptracker.errors import DeepTrackerError, InputError, MissingGroupError, NotARunError
 from deeptracker.store import LogWriter, Run, open_run
 from deeptracker.testing import simulate

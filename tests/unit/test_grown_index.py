@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import growing
@@ -13,7 +14,10 @@ import pytest
 
 from deeptracker.aggregate import Source, build_index
 from deeptracker.aggregate.grown import earlier
+from deeptracker.errors import LockedRunError
 from deeptracker.store import LogWriter, Run, layout, open_run, verify
+from deeptracker.store.continued import link
+from deeptracker.store.stage import save_stages
 
 VIEW = "validation/validation/raw"
 PASS = growing.ITERATIONS // 32
@@ -24,7 +28,7 @@ ROUNDED = {"moments", "confidence_mean", "confidence_std"}
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "SHARD_ROWS", (64, 64))
+        patch.setattr(layout, "SHARD_ROWS", (256, 256))
         patch.setattr("deeptracker.aggregate.pyramid.LEAST_BINS", 2)  # bins of 64 from 128 records on, 512 from 1024
         patch.setattr("os.fsync", lambda _: None)
         yield
@@ -65,63 +69,73 @@ def _assert_same(run: Run, other: Run) -> None:
                 np.testing.assert_array_equal(one[name], two[name], err_msg=f"{group}/{name}")
 
 
-@pytest.mark.parametrize("stops", [(300, 700, 1100), (1024,), (130, 1599)])
-def test_index__of_a_run_that_grew_is_that_of_the_whole(whole: Run, tmp_path: Path, stops: tuple[int, ...]) -> None:
-    start = 0
-    for stop in (*stops, growing.ITERATIONS):
-        growing.record(tmp_path / "run", start, stop, None)
-        run = build_index(open_run(tmp_path / "run"))
-        start = stop
-    _assert_same(run, whole)
-    assert verify(run.path) == []
+@dataclass
+class Grown:
+    """What indexing the run that has grown did."""
+
+    run: Run
+    read: dict[str, list[tuple[int, int]]]
+    shared: set[str]
 
 
-def test_growth__reads_the_log_from_the_last_complete_bin_and_the_first_new_pass(
-    begun: Run, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = _copy(begun, tmp_path)
+def _files(run: Run) -> dict[str, int]:
+    place = run.path / layout.LOG / "index" / str(run.stages["index"]["version"]) / "layer_quantiles" / "w_rms" / "c"
+    return {child.name: os.stat(child / "0" / "0").st_ino for child in place.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def grown(begun: Run, tmp_path_factory: pytest.TempPathFactory) -> Grown:
+    path = _copy(begun, tmp_path_factory.mktemp("grown"))
+    before, read = _files(open_run(path)), Source.read
     growing.record(path, 1100, growing.ITERATIONS, None)
     spans: dict[str, list[tuple[int, int]]] = {}
-    read = Source.read
 
     def watched(source: Source, name: str, start: int, stop: int) -> np.ndarray:
         spans.setdefault(source.group, []).append((start, stop))
         return read(source, name, start, stop)
 
-    monkeypatch.setattr(Source, "read", watched)
-    run = build_index(open_run(path))
-    assert {group: (min(s)[0], max(s)[1]) for group, s in spans.items()} == {
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Source, "read", watched)
+        run = build_index(open_run(path))
+    after = _files(run)
+    return Grown(run, spans, {name for name, inode in before.items() if after.get(name) == inode})
+
+
+def test_index__of_a_run_that_grew_is_that_of_the_whole(whole: Run, grown: Grown) -> None:
+    _assert_same(grown.run, whole)
+    assert verify(grown.run.path) == []
+
+
+def test_index__of_a_run_that_grew_often_is_that_of_the_whole(whole: Run, tmp_path: Path) -> None:
+    start = 0
+    for stop in (130, 1024, growing.ITERATIONS):
+        growing.record(tmp_path / "run", start, stop, None)
+        run = build_index(open_run(tmp_path / "run"))
+        start = stop
+    _assert_same(run, whole)
+
+
+def test_growth__reads_the_log_from_the_last_complete_bin_and_the_first_new_pass(grown: Grown) -> None:
+    assert {group: (min(s)[0], max(s)[1]) for group, s in grown.read.items()} == {
         "filters/dense": (1024, growing.ITERATIONS),
         "layers/dense": (1024, growing.ITERATIONS),
         VIEW: (1100 // PASS, 32),
     }
-    assert run.stages["index"]["continued"]["rows"]["filters/dense"] == 1024
-    _assert_same(run, whole)
+    assert grown.run.stages["index"]["continued"]["rows"]["filters/dense"] == 1024
 
 
-def test_growth__shares_the_files_that_hold_only_what_stays(begun: Run, tmp_path: Path) -> None:
-    def inodes(run: Run) -> dict[str, int]:
-        folder = run.path / layout.LOG / "index" / str(run.stages["index"]["version"]) / "filters_8" / "w_rms" / "c"
-        return {child.name: os.stat(child / "0" / "0").st_ino for child in folder.iterdir()}
-
-    path = _copy(begun, tmp_path)
-    before = inodes(open_run(path))
-    growing.record(path, 1100, growing.ITERATIONS, None)
-    after = inodes(build_index(open_run(path)))
-    # 1024 records are 128 bins of 8, and 64 of them a file.
-    assert {name for name, inode in before.items() if after.get(name) == inode} == {"0", "1"}
+def test_growth__shares_the_files_that_hold_only_what_stays(grown: Grown) -> None:
+    assert grown.shared == {"0", "1", "2", "3"}  # 256 records each, of 1024 that stay
 
 
-def test_growth__copies_where_the_file_system_knows_no_links(
-    begun: Run, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growth__copies_where_the_file_system_knows_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refused)
-    path = _copy(begun, tmp_path)
-    growing.record(path, 1100, growing.ITERATIONS, None)
-    _assert_same(build_index(open_run(path)), whole)
+    (tmp_path / "one").write_bytes(b"rows")
+    link(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two").read_bytes() == b"rows"
 
 
 def test_index__of_a_run_that_did_not_grow_is_the_same(whole: Run, tmp_path: Path) -> None:
@@ -130,13 +144,20 @@ def test_index__of_a_run_that_did_not_grow_is_the_same(whole: Run, tmp_path: Pat
     _assert_same(build_index(open_run(path)), whole)
 
 
-def test_index__of_a_run_that_was_cut_back_is_made_anew(begun: Run, whole: Run, tmp_path: Path) -> None:
+def test_index__of_a_run_that_was_cut_back_is_made_anew(begun: Run, tmp_path: Path) -> None:
     path = _copy(begun, tmp_path)
     with LogWriter(path, background=False) as writer:
         writer.cut(900)
     assert earlier(open_run(path)) is None
-    growing.record(path, 900, growing.ITERATIONS, None)
-    _assert_same(build_index(open_run(path)), whole)
+
+
+def test_growth__of_an_index_that_another_process_replaced_is_refused(begun: Run, tmp_path: Path) -> None:
+    path = _copy(begun, tmp_path)
+    seen = open_run(path)
+    save_stages(path, {"index": {**seen.stages["index"], "version": 7}})
+    for _ in range(2):  # the lock is free again afterwards
+        with pytest.raises(LockedRunError, match="analyze it again"):
+            build_index(seen)
 
 
 def test_index__is_made_anew_by_another_version_of_the_package(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deeptracker.analyze import analyze
+from deeptracker.analysis import analyze
 from deeptracker.errors import InputError
 from deeptracker.recording import ingest_run
 from deeptracker.store import open_run

@@ -11,7 +11,7 @@ import pytest
 from bokeh.models import Div, Image, Line
 from event_bytes import event, histogram, scalar, write
 
-from deeptracker.analyze import analyze
+from deeptracker.analysis import analyze
 from deeptracker.app.explorer import Explorer
 from deeptracker.cli.info import describe
 from deeptracker.detect.silence import silence
