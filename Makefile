@@ -45,7 +45,7 @@ faults: $(READY)
 	$(BIN)/python workflows/planted_faults.py $(ARGS)
 
 # What we claim about speed and size, each beside its limit and its peers; a quiet machine gives the truest figures.
-# make bench BENCHMARKS=snapshot ARGS="--rounds 100"
+# make bench BENCHMARKS=overhead ARGS="--nets short --columns 1 4 16 64 256 --peers --pairs 3"
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SCHEMES = ("tcp://", "tls://", "ws://", "wss://", "ucx://")
 _SUPPORTED = '"local", a YAML file with "kind: local", or the address of a scheduler (tcp://host:port)'
 _SECONDS_TO_CONNECT = 15
+# A worker that is not heard of for so long is given up, and what it had is done again; Dask itself waits 5 minutes.
+_SECONDS_UNHEARD = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def _started(profile: Profile) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=profile.threads,
             dashboard_address=":0",
+            scheduler_kwargs={"worker_ttl": _SECONDS_UNHEARD},
             worker_kwargs=options,
         ) as cluster,
         Client(cluster) as client,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,46 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 from distributed import Client
+from same import assert_same
 
 from deeptracker.aggregate import windows
 from deeptracker.analysis import analyze
 from deeptracker.cluster import Profile, connect
 from deeptracker.store import Run
-from deeptracker.testing import simulate
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("runs") / "tiny"
-    simulate(where, model="tiny", iterations=310, images=60, passes=50, classes=3, seed=4)
-    return where
-
-
-@pytest.fixture(scope="module")
-def alone(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The same run, analysed by threads of this process."""
-    copy = tmp_path_factory.mktemp("alone") / "tiny"
-    shutil.copytree(path, copy)
-    return analyze(copy)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     with connect(Profile(workers=2, threads=1)) as connected:
         yield connected
-
-
-def derived(run: Run) -> list[str]:
-    return [group for group in run.groups if group.split("/")[0] in run.stages and group != "anomalies/events"]
-
-
-def assert_same(one: Run, other: Run) -> None:
-    assert derived(one) == derived(other)
-    for group in derived(one):
-        xr.testing.assert_equal(one.dataset(group).load(), other.dataset(group).load())
-    assert one.event_documents() == other.event_documents()
 
 
 def test_analyze__gives_the_same_on_two_processes(path: Path, alone: Run, client: Client) -> None:
