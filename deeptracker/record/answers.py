@@ -93,8 +93,11 @@ class Answers:
             arrays: dict[str, Array] = {"target": images.target.astype(np.int32), "position": position}
             if images.thumbnails is not None:
                 arrays["thumbnail"] = images.thumbnails
-            coordinates = {"image": images.ids, "class": images.classes}
-            sink.put(f"images/{name}", build(f"images/{name}", arrays, coordinates))
+            table = build(f"images/{name}", arrays, {"image": images.ids, "class": images.classes})
+            stored = sink.get(f"images/{name}")
+            # A resumed training describes the same set again: what was made of it stays true.
+            if stored is None or not stored.equals(table):
+                sink.put(f"images/{name}", table)
 
     def record(
         self,

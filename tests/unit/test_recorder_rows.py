@@ -124,3 +124,18 @@ def test_resume__drops_what_a_kill_left_ahead_of_the_scalars(tmp_path) -> None:
     with dt.Recorder(tmp_path / "run", net(), every=1, strict=True) as recorder:
         recorder.step(2)
     assert dt.open_run(tmp_path / "run").filters.iteration.values.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["c", "z"])
+def test_resume__writes_the_images_again_only_where_they_are_others(tmp_path, name: str) -> None:
+    target = np.arange(6) % 3
+    pictures = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
+    versions = []
+    for session, last in enumerate(("c", name)):
+        with dt.Recorder(tmp_path / "run", net(), every=1, strict=True) as recorder:
+            recorder.images(target=target, classes=["a", "b", last], thumbnails=pictures)
+            recorder.step(session)
+            recorder.validation(session, predicted=target)
+        versions.append(dt.open_run(tmp_path / "run").commit.tables["images/validation"])
+    assert (versions[0] == versions[1]) == (name == "c")
+    assert dt.open_run(tmp_path / "run").dataset("images/validation")["class"].values.tolist() == ["a", "b", name]
