@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
                 began = time.perf_counter()
                 try:
                     found.append(findings(dt.analyze(asked.folder / name, client=client)))
-                    said = f"{found[-1]['anomalies']} anomalies"
+                    said = f"anomalies: {found[-1]['anomalies']}"
                 except Exception as error:  # whatever it is, the other runs want their turn
                     kind = "" if isinstance(error, DeepTrackerError) else f"{type(error).__name__}: "
                     found.append({"failure": f"{kind}{error}"})
