@@ -55,9 +55,10 @@ class Source:
             self._dataset = self.run.dataset(self.group)
         return self._dataset
 
-    def read(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Rows ``start`` to ``stop`` of a variable."""
-        return np.asarray(self.dataset[name].variable[start:stop].values)
+    def read(self, name: str, start: int, stop: int, chosen: slice | None = None) -> npt.NDArray[Any]:
+        """Rows ``start`` to ``stop`` of a variable, ``chosen`` places of its second axis."""
+        place = slice(start, stop) if chosen is None else (slice(start, stop), chosen)
+        return np.asarray(self.dataset[name].variable[place].values)
 
     def __reduce__(self) -> tuple[Callable[..., Source], tuple[Any, str]]:
         return Source, (self.run, self.group)

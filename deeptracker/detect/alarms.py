@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deeptracker.detect.answers import Answers
-from deeptracker.detect.parameters import Parameters, Scores
+from deeptracker.detect.parameters import Parameters
 from deeptracker.detect.rates import RateEvent
 from deeptracker.detect.states import SETTLED
+from deeptracker.detect.tail import Levels
 from deeptracker.schema.derived import DIRECTIONS, MODEL_SIGNALS, RULES, SIGNALS, STATES
 
 _TRACED = 2
@@ -52,70 +53,88 @@ def _stretches(flags: Any, iteration: Index, gap: int) -> list[tuple[int, int]]:
     return [(int(at[a]), int(at[b])) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def parameter_alarms(found: Parameters, layer: Index, gap: int) -> list[Alarm]:
-    """Alarms of filters (one per layer and stretch), layers and the model; ``layer`` is each filter's layer.
+def parameter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
+    """Alarms of filters (one per layer and stretch), layers and the model; ``sizes`` are the layers' filters.
 
     Records before the frontier of a thinned run raise none: their events are carried over.
     """
-    out = []
-    signals = 2 * len(SIGNALS) + len(MODEL_SIGNALS)  # each has a level of its own and may be wrong by itself
-    for kind, scores, owner, names in (
-        ("filters", found.filters, layer, SIGNALS),
-        ("layer", found.layers, np.arange(found.layers.values.shape[1]), SIGNALS),
-        ("model", found.model, np.full(1, -1), MODEL_SIGNALS),
+    out = _filter_alarms(found, sizes, gap)
+    for kind, scores, names, places in (
+        ("layer", found.layers, SIGNALS, np.arange(found.layers.values.shape[2])),
+        ("model", found.model, MODEL_SIGNALS, np.array([-1])),
     ):
-        score, signal, excess = scores.strongest()
-        excess[: found.frontier] = np.nan
-        above = np.nan_to_num(excess) >= 1
-        for place in np.unique(owner[above.any(0)]):
-            mine = np.flatnonzero(owner == place)
-            for first, last in _stretches(above[:, mine].any(1), found.iteration, gap):
-                window = slice(first, last + 1)
-                part = np.nan_to_num(excess[window][:, mine])
-                row, column = np.unravel_index(int(part.argmax()), part.shape)
-                record, thing = first + int(row), int(mine[column])
-                number = int(signal[record, thing])
-                falsely = scores.levels[number].false_per_1000(record, abs(float(score[record, thing])))
-                members = mine[above[window][:, mine].any(0)]
-                begin = _traced_back(excess[:, members], first)
-                alarm = Alarm(
-                    kind,
-                    int(place),
-                    names[number],
-                    int(found.iteration[begin]),
-                    int(found.iteration[last]),
-                    int(found.iteration[begin]),
-                    int(found.iteration[first]),
-                    float(part[row, column]),
-                    float(falsely or 0.0) * signals,
-                    facts={"score": float(score[record, thing]), "at": int(found.iteration[record])},
-                )
-                if kind == "filters":
-                    alarm.filters = {int(f): float(_signed_peak(score[window, f])) for f in members}
-                    alarm.facts["by_signal"] = _by_signal(scores, window, mine)
-                out.append(alarm)
+        score, signal, excess = scores.found
+        for column, place in enumerate(places.tolist()):
+            height = np.nan_to_num(excess[:, column])
+            height[: found.frontier] = 0
+            for first, last in _stretches(height >= 1, found.iteration, gap):
+                top = first + int(height[first : last + 1].argmax())
+                begin = _traced_back(excess[max(first - _TRACED, found.frontier) : first, [column]])
+                number = int(signal[top, column])
+                out.append(
+                    _alarm(kind, place, names[number], found.iteration, (first - begin, first, last, top),
+                           float(height[top]), float(score[top, column]), scores.levels[number])
+                )  # fmt: skip
     return out
 
 
-def _traced_back(excess: npt.NDArray[np.float32], first: int) -> int:
-    """Where an alarm known at ``first`` began: records before it that stood at half the level without a gap.
+def _filter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
+    peaks, scores = found.filters.peaks, found.filters
+    score_of, _, excess_of = scores.into
+    height = peaks.excess.copy()
+    height[: found.frontier] = 0
+    begins = np.cumsum(sizes) - sizes
+    out = []
+    for place in np.flatnonzero((height >= 1).any(0)).tolist():
+        mine = slice(int(begins[place]), int(begins[place] + sizes[place]))
+        for first, last in _stretches(height[:, place] >= 1, found.iteration, gap):
+            top = first + int(height[first : last + 1, place].argmax())
+            before = max(first - _TRACED, found.frontier)
+            excess = np.nan_to_num(excess_of.read(before, last + 1, mine))
+            members = np.flatnonzero((excess[first - before :] >= 1).any(0))
+            begin = _traced_back(excess[: first - before, members])
+            number = int(peaks.signal[top, place])
+            alarm = _alarm("filters", place, SIGNALS[number], found.iteration, (first - begin, first, last, top),
+                           float(height[top, place]), float(peaks.score[top, place]), scores.levels[number])  # fmt: skip
+            score = score_of.read(first, last + 1, mine)
+            alarm.filters = {int(mine.start + f): float(_signed_peak(score[:, f])) for f in members}
+            of_signals = peaks.by_signal[:, first : last + 1, place].max(1)
+            alarm.facts["by_signal"] = {name: float(peak) for name, peak in zip(SIGNALS, of_signals, strict=True)}
+            out.append(alarm)
+    return out
+
+
+def _alarm(
+    kind: str,
+    place: int,
+    what: str,
+    iteration: Index,
+    records: tuple[int, int, int, int],
+    excess: float,
+    score: float,
+    levels: Levels,
+) -> Alarm:
+    """``records`` are those of the beginning, of the first and the last above the level, and of the peak."""
+    begin, first, last, top = (int(iteration[record]) for record in records)
+    signals = 2 * len(SIGNALS) + len(MODEL_SIGNALS)  # each has a level of its own and may be wrong by itself
+    falsely = float(levels.false_per_1000(records[3], abs(score)) or 0.0) * signals
+    return Alarm(kind, place, what, begin, last, begin, first, excess, falsely, facts={"score": score, "at": top})
+
+
+def _traced_back(excess: npt.NDArray[np.float32]) -> int:
+    """How many records before it is known an alarm began: those at half the level without a gap, at the end.
 
     Momentum builds a change up over some records; the level is crossed by the second or third of them.
+    ``excess`` is (records, things) of the records before.
     """
-    begin = first
-    while begin > 0 and first - begin < _TRACED and np.nan_to_num(excess[begin - 1]).max() >= 0.5:
-        begin -= 1
-    return begin
+    back = 0
+    while back < len(excess) and np.nan_to_num(excess[len(excess) - 1 - back]).max(initial=0) >= 0.5:
+        back += 1
+    return back
 
 
 def _signed_peak(values: npt.NDArray[np.float32]) -> float:
     return float(values[int(np.nanargmax(np.abs(np.nan_to_num(values))))])
-
-
-def _by_signal(scores: Scores, window: slice, mine: Index) -> dict[str, float]:
-    """Largest |score| of each signal within a stretch, for the evidence."""
-    peaks = np.nan_to_num(np.abs(scores.values[:, mine, window])).max((1, 2))
-    return {name: float(peak) for name, peak in zip(SIGNALS, peaks, strict=True)}
 
 
 def state_alarms(found: Parameters, layer: Index) -> list[Alarm]:
@@ -161,27 +180,25 @@ def rate_alarms(events: list[RateEvent], iteration: Index) -> list[Alarm]:
     return out
 
 
-def class_alarms(answers: Answers, level: float) -> list[Alarm]:
-    """Classes whose score reaches ``level``, one alarm a class and direction and stretch of consecutive passes."""
+def class_alarms(answers: Answers) -> list[Alarm]:
+    """Classes whose score comes near the level, one alarm a class and direction and stretch of consecutive passes."""
     out = []
-    for place in range(len(answers.classes)):
-        for direction in range(2):
-            scores = np.nan_to_num(answers.score[:, place, direction], nan=-np.inf)
-            peak, rule = scores.max(1), scores.argmax(1)
-            for first, last in _stretches(peak >= level, np.arange(len(peak)), 1):
-                top = first + int(peak[first : last + 1].argmax())
-                counts = answers.counts[place]
-                flips = float(counts.observed[top, direction, 0])
-                expected = float(counts.expected[top, direction, 0])
-                late = answers.length - 1 if RULES[int(rule[top])] == "right" else 0
-                known = min(top + late, len(answers.passes) - 1)
-                facts = {
-                    "direction": DIRECTIONS[direction], "rule": RULES[int(rule[top])], "score": float(peak[top]),
-                    "images": int(flips), "expected": expected, "pass": top, "at": int(answers.passes[top]),
-                }  # fmt: skip
-                alarm = Alarm("class", place, DIRECTIONS[direction], onset=int(answers.passes[first]),
-                              end=int(answers.passes[last]), start=int(answers.passes[max(first - 1, 0)]) + 1,
-                              known_at=int(answers.passes[known]), excess=float(peak[top] / answers.level),
-                              false_per_1000=answers.false_per_1000(float(peak[top])), facts=facts)  # fmt: skip
-                out.append(alarm)
+    high = answers.high
+    for place, direction in np.unique(np.stack([high["class"], high["direction"]], 1), axis=0).tolist():
+        mine = high[(high["class"] == place) & (high["direction"] == direction)]
+        for first, last in _stretches(np.ones(len(mine), bool), mine["pass"], 1):
+            stretch = mine[first : last + 1]
+            top = stretch[int(stretch["score"].argmax())]
+            at, score, rule = int(top["pass"]), float(top["score"]), RULES[int(top["rule"])]
+            begin, end = int(stretch["pass"][0]), int(stretch["pass"][-1])
+            known = min(at + (answers.length - 1 if rule == "right" else 0), len(answers.passes) - 1)
+            facts = {
+                "direction": DIRECTIONS[direction], "rule": rule, "score": score, "images": int(top["observed"]),
+                "expected": float(top["expected"]), "pass": at, "at": int(answers.passes[at]),
+            }  # fmt: skip
+            alarm = Alarm("class", place, DIRECTIONS[direction], onset=int(answers.passes[begin]),
+                          end=int(answers.passes[end]), start=int(answers.passes[max(begin - 1, 0)]) + 1,
+                          known_at=int(answers.passes[known]), excess=score / answers.level,
+                          false_per_1000=answers.false_per_1000(score), facts=facts)  # fmt: skip
+            out.append(alarm)
     return out

@@ -1,50 +1,55 @@
-"""Everything that runs along validation passes: left and right counts, class scores, who flipped when."""
+"""Everything that runs along validation passes: left and right counts, class scores, who flipped when.
+
+Counts of all classes and k are hundreds of numbers a class and pass, and no process ever holds them all: a task works
+on a window of passes, with the runs of all passes before and after it handed in, and writes what it found.
+"""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import dask
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask import delayed
 
-from deeptracker.detect.classes import (
-    SETTLING,
-    Counts,
-    class_level,
-    class_rate,
-    class_scores,
-    counts,
-    long_run,
-)
+from deeptracker.aggregate import Progress, Runs, Source, compute
+from deeptracker.conform import build
+from deeptracker.detect.classes import SETTLING, WINDOW, class_level, class_rate, class_scores, counts, long_run
 from deeptracker.detect.flips import runs, survival
+from deeptracker.schema.derived import DIRECTIONS, RULES
 
 if TYPE_CHECKING:
     from deeptracker.store import Run
 
-Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 LONGEST = 100
 FALSE_PER_1000 = 0.1
+EVIDENCE_SHARE = 0.6
+"""Of the class level: enough to name a class of an event that others prove."""
+
+_ROW_BYTES, _WINDOW_BYTES = 4 << 20, 96 << 20  # of a file of counts; of the run lengths that a task holds
+_LOOKS_BACK = 2 * WINDOW + 1  # passes: the scale's window of residuals, each with its images' own window of changes
+
+HIGH = np.dtype(
+    [("pass", "i8"), ("class", "i4"), ("direction", "i1"), ("rule", "i1"), ("score", "f8"), ("observed", "i8"),
+     ("expected", "f8")]
+)  # fmt: skip
+"""A class that stands out at a pass: its strongest rule, and its changes, seen and expected."""
 
 
 @dataclass(slots=True)
 class Answers:
-    """Of one validation set: (passes, class, …) arrays, in the order of the classes' names."""
+    """Of one validation set: its classes by name, the alarm level, and all that stands near it (``HIGH``)."""
 
     view: str
     passes: Index
     classes: list[str]
-    left: npt.NDArray[np.int32]
-    right: npt.NDArray[np.int32]
-    final: npt.NDArray[np.int8]
-    score: Array
     level: float
     length: int
-    counts: list[Counts]
+    high: npt.NDArray[Any]
     per_1000: float
 
     def false_per_1000(self, score: float) -> float:
@@ -61,52 +66,125 @@ class Answers:
         return [value for value in images["image"].values[flipped][:most].tolist()]  # noqa: C416 - plain types
 
 
-def _score_class(run: Run, view: str, chosen: slice, longest: int, length: int) -> tuple[object, object, Counts]:
-    """One task: the answers of one class (its images lie together) over all passes."""
-    correct = run.dataset(f"validation/{view}")["correct"].isel(image=chosen).values
-    before, after = runs(correct)
-    return (
-        survival(before, correct, longest),
-        survival(after, correct, longest),
-        counts(correct, before, after, length),
-    )
+class _Set:
+    """What every window of a validation set needs; no dataclass, since Dask would look for tasks in its fields."""
+
+    def __init__(self, borders: Index, length: int, quiet: npt.NDArray[np.bool_], near: float) -> None:
+        self.borders, self.length, self.quiet, self.near = borders, length, quiet, near
 
 
-def score_answers(run: Run, view: str, rate_changes: Index) -> Answers:
-    """Left and right rule and class scores of ``view`` = set/weights.
+def _runs_in(source: Source, start: int, stop: int) -> Runs:
+    return Runs.of(source.read("correct", start, stop))
+
+
+def _window(
+    source: Source, along: _Set, span: tuple[int, int], earlier: Runs, later: Runs, into: dict[str, Any]
+) -> npt.NDArray[Any]:
+    """One task: counts and scores of the passes [start, stop), written; what stands near the alarm level."""
+    start, stop = span
+    read = max(start - _LOOKS_BACK, 0)
+    correct = source.read("correct", read, stop)
+    before, after = runs(correct, earlier, later)
+    rows, longest = into["left"].file_rows, into["left"].shape[2]
+    for at in range(start, stop, rows):
+        here = slice(at - read, min(at + rows, stop) - read)
+        for name, lengths in (("left", before), ("right", after)):
+            into[name].put(at, survival(lengths[here], correct[here], along.borders, longest))
+    first = max(start - WINDOW, 0)
+    found = counts(correct, before, after, along.borders, along.length, first - read)
+    kept = slice(start - first, None)
+    scores = class_scores(found, along.quiet[first:stop], first)[kept]
+    into["class_score"].put(start, scores)
+    known = np.nan_to_num(scores, nan=-np.inf)
+    peak, rule = known.max(3), known.argmax(3)
+    high = np.nonzero(peak >= along.near)
+    out = np.empty(len(high[0]), HIGH)
+    out["pass"], out["class"], out["direction"] = high[0] + start, high[1], high[2]
+    out["rule"], out["score"] = rule[high], peak[high]
+    out["observed"], out["expected"] = found.observed[kept][..., 0][high], found.expected[kept][..., 0][high]
+    return out
+
+
+def score_answers(
+    run: Run, view: str, rate_changes: Index, writer: Any, progress: Progress | None = None
+) -> Answers:
+    """Left and right rule and class scores of ``view`` = set/weights, written as ``anomalies/validation/…/classes``.
 
     ``rate_changes`` (iterations) are jumps of the learning rate: for ten passes after each, answers settle in all
     classes and get no score.
     """
-    passes = run.dataset(f"validation/{view}")["validation"].values.astype(np.int64)
+    source = Source(run, f"validation/{view}")
+    passes = source.dataset["validation"].values.astype(np.int64)
     images = run.dataset(f"images/{view.split('/')[0]}")
-    target = images["target"].values
     classes = [str(name) for name in images["class"].values]
-    longest, length = min(LONGEST, len(passes)), long_run(len(passes))
-    borders = np.searchsorted(target, np.arange(len(classes) + 1))
-    tasks = [
-        dask.delayed(_score_class)(run, view, slice(int(a), int(b)), longest, length)
-        for a, b in itertools.pairwise(borders)
-    ]
-    parts = dask.compute(*tasks)
+    target = images["target"].values
+    borders = np.searchsorted(target, np.arange(len(classes) + 1)).astype(np.int64)
+    span = max(int(passes[-1] - passes[0]), 1)
+    per_1000 = 1000 * (len(passes) - 1) / span
+    level = class_level(len(classes), per_1000, FALSE_PER_1000)
+    along = _Set(borders, long_run(len(passes)), _settling(passes, rate_changes), EVIDENCE_SHARE * level)
+    rows = _rows(len(target), len(classes), min(LONGEST, len(passes)))
+    into = _begin(writer, view, passes, classes, level, rows)
+    size = rows * max(1, _WINDOW_BYTES // (9 * max(len(target), 1)) // rows)
+    edges = [*range(0, len(passes), size), len(passes)]
+    tasks, shared = [], delayed(along, pure=False, traverse=False)
+    for at, (earlier, later) in enumerate(_handed_on(source, edges, len(target))):
+        tasks.append(
+            delayed(_window, pure=False)(source, shared, (edges[at], edges[at + 1]), earlier, later, into)
+        )
+    high = compute(tasks, what=f"left and right rule, class scores of {view}", progress=progress)
+    return Answers(view, passes, classes, level, along.length, np.concatenate(high), per_1000)
+
+
+def _handed_on(source: Source, edges: list[int], images: int) -> list[tuple[Any, Any]]:
+    """Of each window the runs of all passes before the first that it reads, and of all after its last."""
+    reads = [max(edge - _LOOKS_BACK, 0) for edge in edges[:-1]]
+    there = delayed(_runs_in, pure=False)
+    nothing = delayed(Runs.nothing(images), pure=False, traverse=False)
+    earlier, later = [nothing], [nothing]
+    for first, stop in zip(reads[:-1], reads[1:], strict=True):
+        piece = there(source, first, stop) if stop > first else nothing
+        earlier.append(delayed(Runs.then, pure=False)(earlier[-1], piece))
+    for start, stop in reversed(list(zip(edges[1:-1], edges[2:], strict=True))):
+        later.insert(0, delayed(Runs.then, pure=False)(there(source, start, stop), later[0]))
+    return list(zip(earlier, later, strict=True))
+
+
+def _settling(passes: Index, rate_changes: Index) -> npt.NDArray[np.bool_]:
     since = np.full(len(passes), SETTLING)
     for jump in rate_changes:
         after = np.flatnonzero(passes >= jump)
         since[after] = np.minimum(since[after], np.arange(len(after)))
-    span = max(int(passes[-1] - passes[0]), 1)
-    per_1000 = 1000 * (len(passes) - 1) / span
-    scores = class_scores([part[2] for part in parts], since < SETTLING)
-    final = np.arange(len(passes))[:, None] + np.arange(longest)[None] < len(passes)
-    return Answers(
-        view,
-        passes,
-        classes,
-        np.stack([part[0] for part in parts], 1),
-        np.stack([part[1] for part in parts], 1),
-        final.astype(np.int8),
-        scores,
-        class_level(len(classes), per_1000, FALSE_PER_1000),
-        length,
-        [part[2] for part in parts],
-        per_1000,
-    )
+    return since < SETTLING
+
+
+def _rows(images: int, classes: int, longest: int) -> int:
+    """Passes in a file of counts, a power of two from 16 on: about 4 MiB, and run lengths that a task can hold."""
+    most = min(_ROW_BYTES // max(classes * longest * 8, 1), _WINDOW_BYTES // (9 * max(images, 1)), 4096)
+    return 1 << max(most.bit_length() - 1, 4)
+
+
+def _begin(writer: Any, view: str, passes: Index, classes: list[str], level: float, rows: int) -> dict[str, Any]:
+    group, count, longest = f"anomalies/validation/{view}/classes", len(passes), min(LONGEST, len(passes))
+    # The arrays that tasks fill are only declared here.
+    sides = da.zeros((count, len(classes), longest, 2), dtype=np.int32, chunks=-1)
+    final = np.arange(count)[:, None] + np.arange(longest)[None] < count
+    arrays = {
+        "left": sides,
+        "right": sides,
+        "final": final.astype(np.int8),
+        "class_score": da.zeros((count, len(classes), 2, len(RULES)), dtype=np.float32, chunks=-1),
+        "class_level": np.full(count, level, np.float32),
+    }
+    axes = {
+        "validation": passes,
+        "class": classes,
+        "k": np.arange(1, longest + 1),
+        "direction": list(DIRECTIONS),
+        "rule": list(RULES),
+    }
+    out: dict[str, Any] = writer.begin(group, build(group, arrays, axes), rows=rows)
+    return out
+
+
+__all__ = ["EVIDENCE_SHARE", "Answers", "score_answers"]

@@ -7,13 +7,14 @@ records from then on only how a state that lasted went on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from deeptracker.detect.episodes import Episodes
 from deeptracker.detect.scores import WINDOW
 from deeptracker.schema.derived import STATES
 
@@ -40,9 +41,9 @@ class Earlier:
     def __init__(self, run: Run, frontier: int, position: int) -> None:
         self.run, self.frontier, self.position = run, frontier, position
 
-    def strongest(self, level: str) -> Found:
-        """Score, signal and excess of filters or layers, (frontier, things) each."""
-        table = self.run.dataset(f"anomalies/{level}s").isel(iteration=slice(0, self.frontier))
+    def strongest(self, level: str, start: int, stop: int) -> Found:
+        """Score, signal and excess of filters or layers at some records before the frontier, (records, things)."""
+        table = self.run.dataset(f"anomalies/{level}s").isel(iteration=slice(start, stop))
         score, signal, excess = (table[f"{level}_{name}"].values for name in ("score", "signal", "excess"))
         return score, signal, excess
 
@@ -52,7 +53,7 @@ class Earlier:
         return np.asarray(table[f"{level}_maximum"].values.T, np.float64)
 
     def lowest_cosine(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """The original's ten filters, and their cosines; (frontier, rank)."""
+        """The original's ten filters before the frontier, and their cosines; (records, rank)."""
         table = self.run.dataset("anomalies/lowest_cosine").isel(iteration=slice(0, self.frontier))
         return table["filter"].values, table["update_cosine"].values
 
@@ -110,10 +111,7 @@ def earlier(run: Run) -> Earlier | None:
 
 
 def carry_states(
-    found: xr.Dataset,
-    before: xr.Dataset,
-    position: int,
-    seen: Sequence[tuple[dict[str, npt.NDArray[np.bool_]], npt.NDArray[np.int64]]],
+    found: xr.Dataset, before: xr.Dataset, position: int, sources: Sequence[Mapping[str, Episodes]]
 ) -> xr.Dataset:
     """States as they were before the frontier, gone on with the records from it on.
 
@@ -121,8 +119,8 @@ def carry_states(
     ----------
     found : onset and end (state, filter) by what is there now. before : by the earlier analysis.
     position : iteration of the frontier.
-    seen : for records and for the probe: state → (rows, filters), whether a filter is in it, and the iterations of
-        the rows.
+    sources : what the records, and what the probe saw of each state. They tell it independently: the one that told
+        it at the frontier goes on telling.
     """
     onset, end = found["onset"].values.copy(), found["end"].values.copy()
     for row, state in enumerate(STATES):
@@ -132,22 +130,11 @@ def carry_states(
         onset[row][~known & (onset[row] < position)] = -1
         onset[row][known] = first[known]
         end[row][ended] = past[ended]
-        for number in np.flatnonzero(known & ~ended).tolist():
-            end[row][number] = _left(state, number, position, seen)
+        left = np.full(len(first), position, np.int64)
+        for episodes in (source[state] for source in reversed(sources) if state in source):
+            left = np.where(episodes.there, episodes.left, left)
+        end[row][known & ~ended] = left[known & ~ended]
     return found.assign(onset=(found["onset"].dims, onset), end=(found["end"].dims, end))
-
-
-def _left(state: str, number: int, position: int, seen: Sequence[tuple[dict[str, Any], Any]]) -> int:
-    """Iteration at which a filter left a state that it was in at ``position``, or −1.
-
-    Records and probe tell the state independently: the one that told it goes on telling.
-    """
-    for flags, iteration in seen:
-        start = int(np.searchsorted(iteration, position))
-        if state in flags and start < len(iteration) and flags[state][start, number]:
-            out = np.flatnonzero(~flags[state][start:, number])
-            return int(iteration[start + out[0]]) if len(out) else -1
-    return position
 
 
 __all__ = ["LOOKS_BACK", "Earlier", "carry_states", "earlier"]

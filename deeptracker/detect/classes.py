@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from deeptracker.detect.flips import GAIN, LOSS
+from deeptracker.detect.flips import GAIN
 from deeptracker.detect.rolling import trailing_median
 from deeptracker.schema.derived import RULES
 
@@ -30,57 +32,91 @@ def long_run(passes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of one class: observed changes, the sum of the images' own rates, images at risk; (passes, direction, rule)."""
+    """Observed changes, the sum of the images' own rates, images at risk; (passes, classes, direction, rule)."""
 
     observed: Array
     expected: Array
     at_risk: Array
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _flag(correct: Any, before: Any, after: Any, t: Any, i: Any, old: Any, length: Any) -> Any:
+    """0: not at risk; 1: at risk; plus 2, 4, 8 for a change, a left and a right event."""
+    if t == 0 or correct[t - 1, i] != old or correct[t, i] < 0:
+        return 0
+    if correct[t, i] == old:
+        return 1
+    return 3 + 4 * (before[t, i] >= length) + 8 * (after[t, i] >= length)
+
+
+@numba.njit(cache=True, nogil=True)
+def _counts(
+    correct: Any, before: Any, after: Any, borders: Any, length: Any, start: Any, observed: Any, expected: Any, risk: Any
+) -> None:
+    passes, images = correct.shape
+    trials = np.zeros(images, np.int64)  # of each image in the window before the pass
+    happened = np.zeros((3, images), np.int64)
+    for direction in range(2):
+        old = 0 if direction == GAIN else 1
+        for c in range(len(borders) - 1):
+            first, stop = borders[c], borders[c + 1]
+            trials[first:stop] = 0
+            happened[:, first:stop] = 0
+            for t in range(passes):
+                for back, sign in ((1, 1), (1 + WINDOW, -1)):
+                    if t < back:
+                        continue
+                    for i in range(first, stop):
+                        flag = _flag(correct, before, after, t - back, i, old, length)
+                        if flag:
+                            trials[i] += sign
+                            for rule in range(3):
+                                happened[rule, i] += sign * ((flag >> (rule + 1)) & 1)
+                if t < start:
+                    continue
+                tried = max(trials[first:stop].sum(), 1)
+                for rule in range(3):
+                    whole = happened[rule, first:stop].sum() / tried
+                    seen, expecting, at_risk = 0, 0.0, 0
+                    for i in range(first, stop):
+                        flag = _flag(correct, before, after, t, i, old, length)
+                        if flag:
+                            at_risk += 1
+                            seen += (flag >> (rule + 1)) & 1
+                            expecting += (happened[rule, i] + _SHRINK * whole) / (trials[i] + _SHRINK)
+                    observed[t - start, c, direction, rule] = seen
+                    expected[t - start, c, direction, rule] = expecting
+                    risk[t - start, c, direction, rule] = at_risk
+
+
 def counts(
     correct: npt.NDArray[np.int8],
     before: npt.NDArray[np.int32],
     after: npt.NDArray[np.int32],
+    borders: npt.NDArray[np.int64],
     length: int,
+    start: int = 0,
 ) -> Counts:
-    """Observed changes of a class's images and what each image's own past makes one expect.
+    """Observed changes of each class's images and what each image's own past makes one expect.
 
     Parameters
     ----------
-    correct, before, after : (passes, images), as in ``flips.runs``.
+    correct, before, after : (passes, images), as in ``flips.runs``; images sorted by class.
+    borders : (classes + 1,) where the images of each class begin, and the end.
     length : k₀ of the left and the right rule.
+    start : first pass that is counted; it rests on the 61 before it.
 
     An image is at risk of a gain where it was wrong at the pass before, of a loss where it was right. Its rate is
     its changes per pass at risk in the 60 passes before, shrunk to its class's rate with the weight of 5 passes.
     """
-    passes = len(correct)
-    shape = (passes, 2, len(RULES))
+    shape = (len(correct) - start, len(borders) - 1, 2, len(RULES))
     out = Counts(*(np.zeros(shape) for _ in range(3)))
-    previous = np.full_like(correct, -1)
-    previous[1:] = correct[:-1]
-    for direction, old in ((GAIN, 0), (LOSS, 1)):
-        risk = (previous == old) & (correct >= 0)
-        changed = risk & (correct == 1 - old)
-        trials = _trailing(risk)
-        for rule, events in enumerate((changed, changed & (before >= length), changed & (after >= length))):
-            happened = _trailing(events)
-            whole = happened.sum(1, keepdims=True) / np.maximum(trials.sum(1, keepdims=True), 1)
-            rate = (happened + _SHRINK * whole) / (trials + _SHRINK)
-            out.observed[:, direction, rule] = events.sum(1)
-            out.expected[:, direction, rule] = (rate * risk).sum(1)
-            out.at_risk[:, direction, rule] = risk.sum(1)
+    arrays = out.observed, out.expected, out.at_risk
+    _counts(np.ascontiguousarray(correct), before, after, borders, length, start, *arrays)
     return out
 
 
-def _trailing(flags: npt.NDArray[np.bool_]) -> Array:
-    """How often each image had the flag in the window before each pass, (passes, images)."""
-    total = np.zeros((len(flags) + 1, flags.shape[1]))
-    np.cumsum(flags, axis=0, out=total[1:])
-    ends = np.arange(len(flags))
-    return total[ends] - total[np.maximum(ends - WINDOW, 0)]
-
-
-def class_scores(per_class: list[Counts], quiet: npt.NDArray[np.bool_]) -> Array:
+def class_scores(found: Counts, quiet: npt.NDArray[np.bool_], first: int = 0) -> Array:
     """How far each class's changes exceed their expectation, in the class's own trailing robust scales.
 
     A factor common to all other classes at the pass is taken off first (a shake of all classes is the iteration's,
@@ -88,12 +124,11 @@ def class_scores(per_class: list[Counts], quiet: npt.NDArray[np.bool_]) -> Array
     stand 3.6 deviations out, not 7 as (N − Σh)/√Σh(1−h) has it, and such counts are the rule for long runs.
 
     ``quiet`` (passes,) marks passes without a score (just after a jump of the learning rate, when answers settle
-    everywhere). Returns (passes, class, direction, rule) float64; NaN before 40 passes, with fewer than 10 images at
+    everywhere); ``first`` is the number of the first of these passes in the run. Returns (passes, class, direction,
+    rule) float64, each resting on the 60 passes before; NaN before the run's pass 40, with fewer than 10 images at
     risk, and where quiet.
     """
-    observed = np.stack([c.observed for c in per_class], 1)
-    expected = np.stack([c.expected for c in per_class], 1)
-    at_risk = np.stack([c.at_risk for c in per_class], 1)
+    observed, expected, at_risk = found.observed, found.expected, found.at_risk
     others_observed = observed.sum(1, keepdims=True) - observed
     others_expected = expected.sum(1, keepdims=True) - expected
     mean = np.maximum(expected * (others_observed + _SHRINK) / (others_expected + _SHRINK), _LEAST_EXPECTED)
@@ -101,7 +136,7 @@ def class_scores(per_class: list[Counts], quiet: npt.NDArray[np.bool_]) -> Array
         growth = np.where(observed > 0, observed * np.log(observed / mean), 0.0)
     residual = np.sign(observed - mean) * np.sqrt(np.maximum(2 * (growth - (observed - mean)), 0))
     residual[at_risk < LEAST_AT_RISK] = np.nan
-    residual[:LEAST_PASSES] = np.nan
+    residual[: max(LEAST_PASSES - first, 0)] = np.nan
     residual[quiet] = np.nan
     return residual / _own_scale(residual)
 

@@ -28,10 +28,20 @@ def lowest_cosine(
         inner = np.arange(len(layer))
     values = np.where(np.isnan(cosine[:, inner]), np.inf, cosine[:, inner])
     take = min(top, len(inner))
-    order = np.argsort(values, axis=1, kind="stable")[:, :take]
+    order = _lowest(values, take)
     place = np.full((len(cosine), top), -1, np.int32)
     lowest = np.full((len(cosine), top), np.nan, np.float32)
     chosen = np.take_along_axis(values, order, 1)
     place[:, :take] = np.where(np.isfinite(chosen), inner[order], -1)
     lowest[:, :take] = np.where(np.isfinite(chosen), chosen, np.nan)
     return place, lowest
+
+
+def _lowest(values: npt.NDArray[np.float32], take: int) -> npt.NDArray[np.int64]:
+    """Places of the ``take`` lowest values of each row, lowest first, the first of equal ones; without sorting all."""
+    highest = np.partition(values, take - 1, axis=1)[:, take - 1]
+    out = np.empty((len(values), take), np.int64)
+    for row, (line, limit) in enumerate(zip(values, highest, strict=True)):
+        there = np.flatnonzero(line <= limit)
+        out[row] = there[np.argsort(line[there], kind="stable")[:take]]
+    return out

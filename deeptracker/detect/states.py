@@ -2,99 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from deeptracker.detect.carried import carry_states
+from deeptracker.detect.episodes import Episodes
 from deeptracker.schema.derived import STATES
 
 Flags = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int64]
+Values = Mapping[str, npt.NDArray[Any]]
 
 LASTS = 20  # records that a state must last before it counts
 SETTLED = 50  # records before which a state is part of finding its feet
 _DEAD_SHARE = 1e-3  # of the layer's median activation deviation
 _EXPLODED = 10.0  # weights this many times their size at the start of the record
+OF_RECORDS = ("g_norm2", "update_norm2", "w_rms", "nonfinite")
+OF_PROBES = ("act_std", "act_mean")
+_ON_PROBE = ("dead", "saturated")
 
 
-def episodes(flags: Flags, least: int) -> tuple[Index, Index]:
-    """First lasting episode of each column of (records, rows) flags: at least ``least`` records long.
+class States:
+    """Onset and end of each state of each filter of some whole layers, told window by window.
 
-    Returns position of its first record and of the first record after it, −1 where there is none or where it
-    lasts to the end.
-    """
-    records, rows = flags.shape
-    onset, end = np.full(rows, -1, np.int64), np.full(rows, -1, np.int64)
-    for row in np.flatnonzero(flags.any(0)):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], flags[:, row], [False]]).astype(np.int8)))
-        for first, past in zip(edges[::2], edges[1::2], strict=True):
-            if past - first >= least:
-                onset[row], end[row] = first, past if past < records else -1
-                break
-    return onset, end
-
-
-def filter_states(
-    dense: xr.Dataset,
-    probe: xr.Dataset | None,
-    layer: Index,
-    activation: list[str],
-    *,
-    start: npt.NDArray[np.float32] | None = None,
-    before: xr.Dataset | None = None,
-    position: int = 0,
-) -> xr.Dataset:
-    """Onset and end of each state of each filter of some whole layers.
+    *Dead*: no gradient over 20 records while others of the layer have one, or on the probe a deviation of activations
+    under a thousandth of the layer's median. *Frozen*: no update over 20 records while others have one and the
+    gradient is not zero. *Exploding*: root mean square of the weights above 10 times that of the first record.
+    *Non-finite*: any NaN or Inf, from its first record. *Saturated* (tanh, sigmoid): the probe's activations do not
+    vary and stand at ±1 or at 0 or 1.
 
     Parameters
     ----------
-    dense, probe : the groups ``filters/dense`` and ``filters/probe`` (or None), loaded, for these filters.
     layer : (filters,) number of each filter's layer, 0 … n−1 among these.
     activation : (n,) the nonlinearity that follows each layer.
+    records_a_probe : records between two rows of the probe: an episode must last as long on both.
     start : (filters,) root mean square of the weights at the start, where the first record was thinned.
-    before, position : states of an earlier analysis, which count for what began before that iteration.
-
-    Returns
-    -------
-    ``onset`` and ``end`` (state, filter) int64, iterations; −1 = never, or lasts. *Dead*: no gradient over 20
-    records while others of the layer have one, or on the probe a deviation of activations under a thousandth of the
-    layer's median. *Frozen*: no update over 20 records while others have one and the gradient is not zero.
-    *Exploding*: root mean square of the weights above 10 times that of the first record. *Non-finite*: any NaN or
-    Inf, from its first record. *Saturated* (tanh, sigmoid): the probe's activations do not vary and stand at ±1 or
-    at 0 or 1.
+    position : the iteration before which an earlier analysis counts.
     """
-    iteration = dense["iteration"].values
-    gradient, update = dense["g_norm2"].values, dense["update_norm2"].values
-    none, still = gradient == 0, update == 0
-    rms = dense["w_rms"].values
-    flags = {
-        "dead": none & _others(~none & ~np.isnan(gradient), layer),
-        "frozen": still & ~none & _others(~still & ~np.isnan(update), layer),
-        "exploding": rms > _EXPLODED * (rms[:1] if start is None else start),
-        "non-finite": dense["nonfinite"].values > 0,
-        "saturated": np.zeros(rms.shape, bool),
-    }
-    found = {state: episodes(flags[state], 1 if state == "non-finite" else LASTS) for state in STATES}
-    seen = [(flags, iteration)]
-    onset = np.stack([_at(iteration, found[state][0]) for state in STATES])
-    end = np.stack([_at(iteration, found[state][1]) for state in STATES])
-    if probe is not None and probe.sizes["iteration"]:
-        on_probe = _on_probe(probe, layer, activation)
-        seen.append((on_probe, probe["iteration"].values))
-        for state, there in on_probe.items():
-            spacing = np.median(np.diff(probe["iteration"].values)) if probe.sizes["iteration"] > 1 else 1
-            records = np.median(np.diff(iteration)) if len(iteration) > 1 else 1
-            least = 1 + int(np.ceil(LASTS * records / spacing))
-            first, past = (_at(probe["iteration"].values, p) for p in episodes(there, least))
-            row = STATES.index(state)
+
+    def __init__(
+        self,
+        layer: Index,
+        activation: Sequence[str],
+        *,
+        records_a_probe: float = 1.0,
+        start: npt.NDArray[np.float32] | None = None,
+        position: int | None = None,
+    ) -> None:
+        self._layer, self._activation, self._start, self._position = layer, activation, start, position
+        columns = len(layer)
+        self._by_record = {
+            state: Episodes(columns, 1 if state == "non-finite" else LASTS, position)
+            for state in STATES
+            if state != "saturated"
+        }
+        least = 1 + int(np.ceil(LASTS / records_a_probe))
+        self._by_probe = {state: Episodes(columns, least, position) for state in _ON_PROBE}
+
+    def see(self, values: Values, iteration: Index) -> None:
+        """The next records: (records, filters) of ``OF_RECORDS``."""
+        none, still = values["g_norm2"] == 0, values["update_norm2"] == 0
+        if self._start is None:
+            self._start = values["w_rms"][0]
+        flags = {
+            "dead": none & _others(~none & ~np.isnan(values["g_norm2"]), self._layer),
+            "frozen": still & ~none & _others(~still & ~np.isnan(values["update_norm2"]), self._layer),
+            "exploding": values["w_rms"] > _EXPLODED * self._start,
+            "non-finite": values["nonfinite"] > 0,
+        }
+        for state, episodes in self._by_record.items():
+            episodes.see(flags[state], iteration)
+
+    def see_probe(self, values: Values, iteration: Index) -> None:
+        """The next rows of the probe: (rows, filters) of ``OF_PROBES``."""
+        flags = _on_probe(values["act_std"], values["act_mean"], self._layer, self._activation)
+        for state, episodes in self._by_probe.items():
+            episodes.see(flags[state], iteration)
+
+    def found(self, before: xr.Dataset | None = None) -> xr.Dataset:
+        """``onset`` and ``end`` (state, filter) int64, iterations; −1 = never, or lasts.
+
+        ``before`` are states of an earlier analysis, which count for what began before the position.
+        """
+        onset, end = (np.full((len(STATES), len(self._layer)), -1, np.int64) for _ in range(2))
+        for row, state in enumerate(STATES):
             # The gradient tells the record; the probe, rarer, only adds what the gradient does not show.
-            use = (onset[row] < 0) & (first >= 0)
-            onset[row][use], end[row][use] = first[use], past[use]
-    states = xr.Dataset(
-        {"onset": (("state", "filter"), onset), "end": (("state", "filter"), end)}, {"state": list(STATES)}
-    )
-    return states if before is None else carry_states(states, before, position, seen)
+            for source in (self._by_record, self._by_probe):
+                if state in source:
+                    use = (onset[row] < 0) & (source[state].onset >= 0)
+                    onset[row][use], end[row][use] = source[state].onset[use], source[state].end[use]
+        states = xr.Dataset(
+            {"onset": (("state", "filter"), onset), "end": (("state", "filter"), end)}, {"state": list(STATES)}
+        )
+        if before is None or self._position is None:
+            return states
+        return carry_states(states, before, self._position, (self._by_record, self._by_probe))
 
 
 def inactive(states: xr.Dataset, iteration: npt.NDArray[np.int64]) -> Flags:
@@ -109,8 +115,7 @@ def inactive(states: xr.Dataset, iteration: npt.NDArray[np.int64]) -> Flags:
     return out
 
 
-def _on_probe(probe: xr.Dataset, layer: Index, activation: list[str]) -> dict[str, Flags]:
-    spread, mean = probe["act_std"].values, probe["act_mean"].values
+def _on_probe(spread: Any, mean: Any, layer: Index, activation: Sequence[str]) -> dict[str, Flags]:
     dead = np.zeros(spread.shape, bool)
     saturated = np.zeros(spread.shape, bool)
     for number, name in enumerate(activation):
@@ -134,5 +139,4 @@ def _others(active: Flags, layer: Index) -> Flags:
     return out
 
 
-def _at(iteration: npt.NDArray[np.int64], position: Index) -> Index:
-    return np.where(position >= 0, iteration[np.maximum(position, 0)], -1).astype(np.int64)
+__all__ = ["OF_PROBES", "OF_RECORDS", "SETTLED", "States", "inactive"]

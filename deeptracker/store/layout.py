@@ -26,6 +26,7 @@ TAIL = "tail"
 MAKING = "making"
 LOCK = "lock"
 ANALYSIS_LOCK = "analysis.lock"
+SCRATCH = "scratch"
 
 
 def run_folder(path: str | Path) -> Path:

@@ -20,10 +20,11 @@ from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.continued import Continued
 from deeptracker.store.durable import WriterLock, sync_trees, write_file
-from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, Grid, shard_rows, stage_grid
+from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, SCRATCH, Grid, growing_grid, shard_rows, stage_grid
 from deeptracker.store.layout import STAGES as MARKER
-from deeptracker.store.tables import Waiting, plain, write_group
-from deeptracker.store.zarrays import Filling, make_group
+from deeptracker.store.regions import Region
+from deeptracker.store.tables import Chunker, Waiting, plain, write_group
+from deeptracker.store.zarrays import Filling, make_array, make_group
 
 _TIME = ("iteration", "iteration_bin", "validation")
 
@@ -58,6 +59,16 @@ def package_version() -> str:
 
 def _layout(dims: tuple[str, ...], shape: tuple[int, ...], item_bytes: int) -> Grid:
     return stage_grid(shape, item_bytes, bool(dims) and dims[0] in _TIME)
+
+
+def _layout_of(rows: int) -> Chunker:
+    """Arrays along time with so many rows to a file."""
+
+    def layout(dims: tuple[str, ...], shape: tuple[int, ...], item_bytes: int) -> Grid:
+        grows = len(shape) > 1 and dims[0] in _TIME
+        return growing_grid(shape[1:], rows) if grows else stage_grid(shape, item_bytes, False)
+
+    return layout
 
 
 class StageWriter:
@@ -104,6 +115,23 @@ class StageWriter:
         """Write one group; Dask arrays are computed here, by whatever scheduler is active."""
         self.put_many({group: dataset})
 
+    def begin(self, group: str, dataset: xr.Dataset, *, rows: int | None = None) -> dict[str, Region]:
+        """Write one group but for its Dask arrays: these are made, and tasks are to fill them; name → array.
+
+        ``rows`` go into a file of each of them; by default as many as make about 4 MiB.
+        """
+        filling = Filling()
+        waiting = self._prepare(group, dataset, filling, rows=rows)
+        filling.finish()
+        return {array.folder.name: Region(array) for _, array, _ in waiting}
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: str, rows: int) -> Region:
+        """An array for what tasks hand on to others; ``rows`` to a file. It goes when the stage is finished."""
+        grid = Grid((rows, *shape[1:]), None)
+        dims = tuple(f"dim_{axis}" for axis in range(len(shape)))
+        fill = float("nan") if np.dtype(dtype).kind == "f" else -1
+        return Region(make_array(self._folder / SCRATCH / name, shape, np.dtype(dtype), fill, grid, dims, {}))
+
     def put_many(self, datasets: Mapping[str, xr.Dataset], *, after: Mapping[str, int] | None = None) -> None:
         """Write several groups in one computation, so that what they share is computed once.
 
@@ -120,18 +148,7 @@ class StageWriter:
         waiting: Waiting = []
         filling = Filling()
         for group, dataset in datasets.items():
-            first, _, rest = group.partition("/")
-            if first != self.stage or not rest:
-                raise InputError(f"{group!r} is not a group of the stage {self.stage!r}")
-            if group in self._groups:
-                raise InputError(f"{group!r} was written already in this stage")
-            conform.check(dataset, group)
-            for parent in list((self._folder / rest).relative_to(self._folder).parents)[:-1]:
-                if not (self._folder / parent / "zarr.json").is_file():
-                    make_group(self._folder / parent, {}, durable=False)
-            before = self._continued(group, (after or {}).get(group, 0), dataset)
-            waiting += write_group(self._folder / rest, group, dataset, filling, _layout, before)
-            self._groups[group] = _rows(dataset)
+            waiting += self._prepare(group, dataset, filling, (after or {}).get(group, 0))
         filling.finish()
         if waiting:
             import dask.array as da
@@ -139,6 +156,25 @@ class StageWriter:
             sources = [_aligned(data, array.files) for data, array, _ in waiting]
             regions = [(slice(start, array.shape[0]),) for _, array, start in waiting]
             da.store(sources, [array for _, array, _ in waiting], regions=regions, lock=False)
+
+    def _prepare(
+        self, group: str, dataset: xr.Dataset, filling: Filling, after: int = 0, rows: int | None = None
+    ) -> Waiting:
+        """Check a group, make its arrays, and hand over the values that are there."""
+        first, _, rest = group.partition("/")
+        if first != self.stage or not rest:
+            raise InputError(f"{group!r} is not a group of the stage {self.stage!r}")
+        if group in self._groups:
+            raise InputError(f"{group!r} was written already in this stage")
+        conform.check(dataset, group)
+        for parent in list((self._folder / rest).relative_to(self._folder).parents)[:-1]:
+            if not (self._folder / parent / "zarr.json").is_file():
+                make_group(self._folder / parent, {}, durable=False)
+        before = self._continued(group, after, dataset)
+        layout = _layout if rows is None else _layout_of(rows)
+        waiting = write_group(self._folder / rest, group, dataset, filling, layout, before)
+        self._groups[group] = rows or _rows(dataset)
+        return waiting
 
     def _continued(self, group: str, rows: int, dataset: xr.Dataset) -> Continued | None:
         axis = next((name for name in _TIME if name in dataset.dims), None)
@@ -153,6 +189,7 @@ class StageWriter:
             if kind is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 return
+            shutil.rmtree(self._folder / SCRATCH, ignore_errors=True)
             sync_trees([self._folder])
             stages = load_stages(self.path)
             old = stages.get(self.stage)
