@@ -11,8 +11,6 @@ minutes: every variable of the groups that are read, whole files at a time, noth
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import tempfile
 import time
@@ -22,10 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import numpy as np
-from pairs import processor, verdict
 
-from deeptracker import Run, __version__, analyze, open_run
+from deeptracker import Run, analyze, open_run
 from deeptracker.aggregate import Source, windows
 from deeptracker.analysis import forecast
 from deeptracker.cluster import Profile, connect

@@ -28,7 +28,9 @@ class Runs:
     whole : (images,) whether the piece is one run.
     """
 
-    def __init__(self, first: Answers, first_length: Lengths, last: Answers, last_length: Lengths, whole: Any) -> None:
+    def __init__(
+        self, first: Answers, first_length: Lengths, last: Answers, last_length: Lengths, whole: Any
+    ) -> None:
         self.first, self.first_length = first, first_length
         self.last, self.last_length = last, last_length
         self.whole: npt.NDArray[np.bool_] = whole

@@ -68,7 +68,7 @@ def cube(
     names = rules["class"].values
     images = _images(run, view, len(names))
     late = min(long_run(len(passes)), rules.sizes["k"]) - 1
-    marked, count = abnormal(_both(rules["left"]), _both(rules["right"]), images, late)
+    marked, count = _marked(run, f"anomalies/validation/{view}/classes", images, late, progress, f"classes {view}")
     kept = marked.sum(axis=0) >= LEAST_PASSES
     out = {
         f"{path}/passes": build(
@@ -104,10 +104,28 @@ def cube(
     return out | _sets(path, minisets(found, marked & kept, layer), passes)
 
 
-def _both(side: xr.DataArray) -> npt.NDArray[np.int64]:
-    """(passes, classes, k), gains and losses together, as the original counts them; −1 (no count) as 0."""
-    values = side.transpose("validation", "class", "k", "direction").values.astype(np.int64)
-    return np.maximum(values, 0).sum(axis=-1)
+def _marked(
+    run: Readable, group: str, images: npt.NDArray[np.int64], late: int, progress: Progress | None, what: str
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32]]:
+    """Abnormal (pass, class) and their counts; the rules are counted for a hundred k, of which two are looked at."""
+    source = Source(run, group)
+    tasks = [
+        delayed(_marked_in, pure=False)(source, start, stop, images, late)
+        for start, stop in windows(source, "validation", most_bytes=32 << 20)
+    ]
+    found = compute(tasks, what=what, progress=progress)
+    return np.concatenate([marked for marked, _ in found]), np.concatenate([count for _, count in found])
+
+
+def _marked_in(source: Source, start: int, stop: int, images: npt.NDArray[np.int64], late: int) -> Any:
+
+    def both(name: str) -> npt.NDArray[np.int64]:
+        """Gains and losses together, as the original counts them, of k = 1 and the long one; −1 (no count) as 0."""
+        some = source.read(name, start, stop)[:, :, [0, late]]  # (passes, classes, k, direction)
+        total: npt.NDArray[np.int64] = np.maximum(some, 0).sum(axis=-1, dtype=np.int64)
+        return total
+
+    return abnormal(both("left"), both("right"), images, 1)
 
 
 def _images(run: Readable, view: str, classes: int) -> npt.NDArray[np.int64]:

@@ -71,10 +71,9 @@ def parameter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
                 top = first + int(height[first : last + 1].argmax())
                 begin = _traced_back(excess[max(first - _TRACED, found.frontier) : first, [column]])
                 number = int(signal[top, column])
-                out.append(
-                    _alarm(kind, place, names[number], found.iteration, (first - begin, first, last, top),
-                           float(height[top]), float(score[top, column]), scores.levels[number])
-                )  # fmt: skip
+                peak = float(height[top]), float(score[top, column])
+                records, levels = (first - begin, first, last, top), scores.levels[number]
+                out.append(_alarm(kind, place, names[number], found.iteration, records, *peak, levels))
     return out
 
 
@@ -94,8 +93,9 @@ def _filter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
             members = np.flatnonzero((excess[first - before :] >= 1).any(0))
             begin = _traced_back(excess[: first - before, members])
             number = int(peaks.signal[top, place])
-            alarm = _alarm("filters", place, SIGNALS[number], found.iteration, (first - begin, first, last, top),
-                           float(height[top, place]), float(peaks.score[top, place]), scores.levels[number])  # fmt: skip
+            peak = float(height[top, place]), float(peaks.score[top, place])
+            records = first - begin, first, last, top
+            alarm = _alarm("filters", place, SIGNALS[number], found.iteration, records, *peak, scores.levels[number])
             score = score_of.read(first, last + 1, mine)
             alarm.filters = {int(mine.start + f): float(_signed_peak(score[:, f])) for f in members}
             of_signals = peaks.by_signal[:, first : last + 1, place].max(1)

@@ -6,6 +6,7 @@ on a window of passes, with the runs of all passes before and after it handed in
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,7 @@ def _window(
     return out
 
 
-def score_answers(
-    run: Run, view: str, rate_changes: Index, writer: Any, progress: Progress | None = None
-) -> Answers:
+def score_answers(run: Run, view: str, rate_changes: Index, writer: Any, progress: Progress | None = None) -> Answers:
     """Left and right rule and class scores of ``view`` = set/weights, written as ``anomalies/validation/…/classes``.
 
     ``rate_changes`` (iterations) are jumps of the learning rate: for ten passes after each, answers settle in all
@@ -129,9 +128,7 @@ def score_answers(
     edges = [*range(0, len(passes), size), len(passes)]
     tasks, shared = [], delayed(along, pure=False, traverse=False)
     for at, (earlier, later) in enumerate(_handed_on(source, edges, len(target))):
-        tasks.append(
-            delayed(_window, pure=False)(source, shared, (edges[at], edges[at + 1]), earlier, later, into)
-        )
+        tasks.append(delayed(_window, pure=False)(source, shared, (edges[at], edges[at + 1]), earlier, later, into))
     high = compute(tasks, what=f"left and right rule, class scores of {view}", progress=progress)
     return Answers(view, passes, classes, level, along.length, np.concatenate(high), per_1000)
 
@@ -142,10 +139,10 @@ def _handed_on(source: Source, edges: list[int], images: int) -> list[tuple[Any,
     there = delayed(_runs_in, pure=False)
     nothing = delayed(Runs.nothing(images), pure=False, traverse=False)
     earlier, later = [nothing], [nothing]
-    for first, stop in zip(reads[:-1], reads[1:], strict=True):
+    for first, stop in itertools.pairwise(reads):
         piece = there(source, first, stop) if stop > first else nothing
         earlier.append(delayed(Runs.then, pure=False)(earlier[-1], piece))
-    for start, stop in reversed(list(zip(edges[1:-1], edges[2:], strict=True))):
+    for start, stop in reversed(list(itertools.pairwise(edges[1:]))):
         later.insert(0, delayed(Runs.then, pure=False)(there(source, start, stop), later[0]))
     return list(zip(earlier, later, strict=True))
 

@@ -41,11 +41,12 @@ class Earlier:
     def __init__(self, run: Run, frontier: int, position: int) -> None:
         self.run, self.frontier, self.position = run, frontier, position
 
-    def strongest(self, level: str, start: int, stop: int) -> Found:
-        """Score, signal and excess of filters or layers at some records before the frontier, (records, things)."""
+    def put_into(self, found: Found, level: str, start: int, stop: int) -> None:
+        """Overwrite what was found of filters or layers from record ``start`` on, for the records before ``stop``."""
         table = self.run.dataset(f"anomalies/{level}s").isel(iteration=slice(start, stop))
         score, signal, excess = (table[f"{level}_{name}"].values for name in ("score", "signal", "excess"))
-        return score, signal, excess
+        rows = stop - start
+        found[0][:rows], found[1][:rows], found[2][:rows] = score, signal, excess
 
     def maxima(self, level: str) -> npt.NDArray[np.float64]:
         """Largest |score| of filters or layers at each record, (signal, frontier)."""

@@ -51,7 +51,15 @@ def _flag(correct: Any, before: Any, after: Any, t: Any, i: Any, old: Any, lengt
 
 @numba.njit(cache=True, nogil=True)
 def _counts(
-    correct: Any, before: Any, after: Any, borders: Any, length: Any, start: Any, observed: Any, expected: Any, risk: Any
+    correct: Any,
+    before: Any,
+    after: Any,
+    borders: Any,
+    length: Any,
+    start: Any,
+    observed: Any,
+    expected: Any,
+    risk: Any,
 ) -> None:
     passes, images = correct.shape
     trials = np.zeros(images, np.int64)  # of each image in the window before the pass

@@ -45,7 +45,7 @@ class Episodes:
         inside = bool(self._length[column])
         turns = np.flatnonzero(np.diff(np.concatenate([[inside], flags])))
         first = 0  # where the episode that is going on began in this window
-        for at in turns:
+        for at in turns.tolist():
             if not inside:
                 self._begun[column], self._length[column], first = iteration[at], 0, at
             else:

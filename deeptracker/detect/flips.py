@@ -22,7 +22,9 @@ Lengths = npt.NDArray[np.int32]
 
 
 @numba.njit(cache=True, nogil=True)
-def _runs(correct: Any, answer: Any, length: Any, next_answer: Any, next_length: Any, before: Any, after: Any) -> None:
+def _runs(
+    correct: Any, answer: Any, length: Any, next_answer: Any, next_length: Any, before: Any, after: Any
+) -> None:
     """Length of the run that each change ends (``before``) and starts (``after``); 0 where nothing changed."""
     passes, images = correct.shape
     changed_at = np.full(images, -1, np.int64)

@@ -38,7 +38,7 @@ def lowest_cosine(
 
 
 def _lowest(values: npt.NDArray[np.float32], take: int) -> npt.NDArray[np.int64]:
-    """Places of the ``take`` lowest values of each row, lowest first, the first of equal ones; without sorting all."""
+    """Places of the ``take`` lowest values of each row, lowest first, the first of equal ones."""
     highest = np.partition(values, take - 1, axis=1)[:, take - 1]
     out = np.empty((len(values), take), np.int64)
     for row, (line, limit) in enumerate(zip(values, highest, strict=True)):

@@ -17,7 +17,7 @@ from dask import delayed
 
 from deeptracker.aggregate import Progress, compute
 from deeptracker.detect.blocks import Block, blocks, spans
-from deeptracker.detect.carried import Earlier, Found, earlier
+from deeptracker.detect.carried import Found, earlier
 from deeptracker.detect.scores import own_scale, residuals
 from deeptracker.detect.scoring import Timeline, find_states, largest, score_signal
 from deeptracker.detect.signals import FILTER_SIGNALS, MODEL_SIGNALS
@@ -176,8 +176,7 @@ def score_parameters(
         levels = scoring.levels(kind, borrowed)
         found = strongest(values, np.stack([level.level for level in levels]))
         if before is not None and kind == "layer":
-            for whole, part in zip(found, before.strongest(kind, 0, before.frontier), strict=True):
-                whole[: before.frontier] = part
+            before.put_into(found, kind, 0, before.frontier)
         return Scores(values, levels, scoring.maxima[kind], found)
 
     return Parameters(

@@ -1,7 +1,7 @@
 """Medians of the past: for every record, the median of the records before it, within its segment and window.
 
-Values are replaced by their ranks in the whole row, and the window is a set of ranks, one bit each. A record enters or
-leaves by one bit, and the median moves by at most one place: the cost of a record does not depend on the window.
+Values are replaced by their ranks in the whole row, and the window is a set of ranks, one bit each. A record enters
+or leaves by one bit, and the median moves by at most one place: what a record costs does not depend on the window.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Place of a word's only bit: the top six bits of its product with a de Bruijn sequence tell it (Leiserson et al. 1998).
+# The top six bits of a word's only bit times a de Bruijn sequence tell its place (Leiserson et al. 1998).
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _PLACES = np.zeros(64, np.int64)
 for _place in range(64):

@@ -103,9 +103,7 @@ def score_signal(
     rate = along.log_rates[read:stop, np.minimum(block.rate, along.log_rates.shape[1] - 1)]
     series = np.ascontiguousarray(signal.values(raw, rate).T)
     series[inactive(states, along.iteration[read:stop])] = np.nan
-    per_filter, per_layer = score(
-        series, np.maximum(along.starts[read:stop] - read, 0), block.layer, block.common_of
-    )
+    per_filter, per_layer = score(series, np.maximum(along.starts[read:stop] - read, 0), block.layer, block.common_of)
     scores = np.ascontiguousarray(per_filter[:, start - read :].T, np.float32)
     if into is not None:
         into.put(start, scores)

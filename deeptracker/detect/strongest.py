@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,8 +101,7 @@ def strongest_window(
         first = np.searchsorted(block.layer, np.arange(int(block.layer[-1]) + 1))
         by_signal.append(np.nan_to_num(np.fmax.reduceat(np.abs(values), first, axis=2)))
     if earlier is not None and start < earlier.frontier:
-        for whole, part in zip(found, earlier.strongest("filter", start, min(stop, earlier.frontier)), strict=True):
-            whole[: len(part)] = part
+        earlier.put_into(found, "filter", start, min(stop, earlier.frontier))
     for region, whole in zip(into, found, strict=True):
         region.put(start, whole)
     return _peaks(blocks, found, np.concatenate(by_signal, axis=2))
@@ -112,12 +112,9 @@ def _peaks(blocks: list[Block], found: Found, by_signal: Floats) -> Peaks:
     rows = np.arange(len(score))
     places = []
     for block in blocks:
-        offset = block.filters.start
-        for number in range(int(block.layer[-1]) + 1):
-            mine = slice(
-                offset + int(np.searchsorted(block.layer, number)), offset + int(np.searchsorted(block.layer, number + 1))
-            )
-            places.append(mine.start + np.nan_to_num(excess[:, mine], nan=-1.0).argmax(1))
+        borders = block.filters.start + np.searchsorted(block.layer, np.arange(int(block.layer[-1]) + 2))
+        for first, stop in itertools.pairwise(borders.tolist()):
+            places.append(first + np.nan_to_num(excess[:, first:stop], nan=-1.0).argmax(1))
     at = np.stack(places, 1)
     picked = (rows[:, None], at)
     return Peaks(

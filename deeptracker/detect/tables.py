@@ -1,4 +1,4 @@
-"""Groups of the stage ``anomalies`` that run along the records: filters, layers, iterations, states, lowest cosines."""
+"""Groups of the stage ``anomalies`` that run along the records: scores, levels, states, lowest cosines."""
 
 from __future__ import annotations
 

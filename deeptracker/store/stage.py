@@ -20,7 +20,16 @@ from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.continued import Continued
 from deeptracker.store.durable import WriterLock, sync_trees, write_file
-from deeptracker.store.layout import ANALYSIS_LOCK, LOG, PLAIN_CHUNK, SCRATCH, Grid, growing_grid, shard_rows, stage_grid
+from deeptracker.store.layout import (
+    ANALYSIS_LOCK,
+    LOG,
+    PLAIN_CHUNK,
+    SCRATCH,
+    Grid,
+    growing_grid,
+    shard_rows,
+    stage_grid,
+)
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.regions import Region
 from deeptracker.store.tables import Chunker, Waiting, plain, write_group

@@ -35,8 +35,9 @@ def test_join__a_state_that_lasts_does_not_swallow_what_comes_long_after() -> No
 
 
 def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
-    excess = np.array([[0.2], [0.6], [0.3], [0.55], [0.8], [1.4]], np.float32)
-    assert _traced_back(excess, 5) == 3
+    before = np.array([[0.6, 0.1], [0.3, 0.2], [0.1, 0.55], [0.8, np.nan]], np.float32)
+    assert _traced_back(before) == 2
+    assert _traced_back(before[:0]) == 0
 
 
 def test_stretches__close_gaps_of_iterations_not_of_records() -> None:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deeptracker.detect.classes import class_scores, counts, long_run
+from deeptracker.detect.episodes import Episodes
 from deeptracker.detect.flips import runs
 from deeptracker.detect.original import lowest_cosine
 from deeptracker.detect.rates import jumps, rate_events, segments
 from deeptracker.detect.rolling import trailing_median
 from deeptracker.detect.scores import score
-from deeptracker.detect.states import episodes
 from deeptracker.detect.tail import Tail, alarm_levels
 
 
@@ -131,9 +131,10 @@ def test_episodes__take_the_first_that_lasts() -> None:
     flags = np.zeros((12, 3), bool)
     flags[2:4, 0] = flags[6:10, 0] = True
     flags[8:, 1] = True
-    onset, end = episodes(flags, 3)
-    assert onset.tolist() == [6, 8, -1]
-    assert end.tolist() == [10, -1, -1]
+    found = Episodes(3, 3)
+    found.see(flags, np.arange(12))
+    assert found.onset.tolist() == [6, 8, -1]
+    assert found.end.tolist() == [10, -1, -1]
 
 
 def flipping(passes: int, seed: int) -> list[np.ndarray]:
@@ -143,8 +144,9 @@ def flipping(passes: int, seed: int) -> list[np.ndarray]:
 
 
 def class_z(classes: list[np.ndarray]) -> np.ndarray:
-    passes = len(classes[0])
-    found = [counts(c, *runs(c), long_run(passes)) for c in classes]
+    passes, correct = len(classes[0]), np.concatenate(classes, axis=1)
+    borders = np.cumsum([0, *(c.shape[1] for c in classes)])
+    found = counts(correct, *runs(correct), borders, long_run(passes))
     return class_scores(found, np.zeros(passes, bool))
 
 

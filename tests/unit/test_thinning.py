@@ -21,6 +21,8 @@ from deeptracker.aggregate.carried import Carried
 from deeptracker.analysis import analyze, forecast, plan
 from deeptracker.cli.info import describe, print_info
 from deeptracker.detect.carried import LOOKS_BACK, STATED, carry_states
+from deeptracker.detect.episodes import Episodes
+from deeptracker.detect.parameters import maxima
 from deeptracker.errors import InputError
 from deeptracker.schema.derived import STATES
 from deeptracker.store import LogWriter, Run, layout, open_run, verify
@@ -284,9 +286,7 @@ def test_cube__of_a_run_that_grew_is_that_of_the_twin(twin: Run, grown: Run) -> 
 
 
 def test_reference__that_was_thinned_lends_the_same_tail(before: Run, thinned: Run) -> None:
-    from deeptracker.detect.stage import _reference_maxima
-
-    one, other = _reference_maxima(before), _reference_maxima(thinned)
+    one, other = maxima(before), maxima(thinned)
     for kind in ("filter", "layer", "model"):
         np.testing.assert_array_equal(one[kind], other[kind])
 
@@ -303,33 +303,38 @@ def _states(**known: list[int]) -> xr.Dataset:
     )
 
 
+def _seen(iteration: np.ndarray, **flags: np.ndarray) -> dict[str, Episodes]:
+    """What records, or the probe, saw of some states; nothing of others."""
+    out = {state: Episodes(3, 1, 150) for state in STATES}
+    for state, episodes in out.items():
+        episodes.see(flags.get(state, np.zeros((len(iteration), 3), bool)), iteration)
+    return out
+
+
 def test_states__that_lasted_go_on_and_others_stay_as_they_were() -> None:
-    iteration = np.arange(100, 200)
-    flags = {state: np.zeros((100, 3), bool) for state in STATES}
-    flags["dead"][:70, 0] = True  # in it at the frontier, out of it at 170
-    flags["dead"][:, 1] = True  # in it to the end
-    flags["dead"][:10, 2] = True  # was out of it before the frontier
+    dead = np.zeros((100, 3), bool)
+    dead[:70, 0] = True  # in it at the frontier, out of it at 170
+    dead[:, 1] = True  # in it to the end
+    dead[:10, 2] = True  # was out of it before the frontier
     before = _states(onset_dead=[20, 30, 40], end_dead=[-1, -1, 110])
     found = _states(onset_dead=[100, 100, 100], end_dead=[170, -1, 110])
-    out = carry_states(found, before, 150, [(flags, iteration)])
+    out = carry_states(found, before, 150, [_seen(np.arange(100, 200), dead=dead)])
     assert out["onset"].sel(state="dead").values.tolist() == [20, 30, 40]
     assert out["end"].sel(state="dead").values.tolist() == [170, -1, 110]
     assert (out["onset"].sel(state="frozen").values == -1).all()
 
 
 def test_states__told_by_the_probe_go_on_by_the_probe() -> None:
-    flags = {state: np.zeros((100, 3), bool) for state in STATES}
-    at_probe = np.arange(100, 200, 10)
-    probe = {"dead": np.ones((10, 3), bool), "saturated": np.zeros((10, 3), bool)}
-    probe["dead"][8:, 0] = False
+    dead = np.ones((10, 3), bool)
+    dead[8:, 0] = False
     before = _states(onset_dead=[20, 30, -1], end_dead=[-1, -1, -1])
-    out = carry_states(_states(), before, 150, [(flags, np.arange(100, 200)), (probe, at_probe)])
+    probe = _seen(np.arange(100, 200, 10), dead=dead)
+    out = carry_states(_states(), before, 150, [_seen(np.arange(100, 200)), probe])
     assert out["onset"].sel(state="dead").values.tolist() == [20, 30, -1]
     assert out["end"].sel(state="dead").values.tolist() == [180, -1, -1]
 
 
 def test_states__that_begin_after_the_frontier_are_found_anew() -> None:
-    flags = {state: np.zeros((100, 3), bool) for state in STATES}
     found = _states(onset_frozen=[160, 120, -1], end_frozen=[-1, 140, -1])
-    out = carry_states(found, _states(), 150, [(flags, np.arange(100, 200))])
+    out = carry_states(found, _states(), 150, [_seen(np.arange(100, 200))])
     assert out["onset"].sel(state="frozen").values.tolist() == [160, -1, -1]
