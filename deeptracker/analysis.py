@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 
-from deeptracker.aggregate import Progress, build_index
+from deeptracker.aggregate import Cost, Progress, build_index, index_cost
 from deeptracker.cluster import connect
-from deeptracker.correlate import correlate
-from deeptracker.detect import detect
+from deeptracker.correlate import correlate, correlation_cost
+from deeptracker.detect import anomalies_cost, detect
 from deeptracker.errors import InputError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store import Run, open_run
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 STEPS = (*STAGES, "thin")
 """What an analysis can do, in order; "thin" only for runs with a disk budget."""
 
-SMALL = 1 << 30
-"""Logs below this many bytes are analysed by threads of this process: workers would take longer to start."""
+SMALL = 3 << 30
+"""Bytes to read below which threads of this process do the work: workers would take longer to start. All stages read
+about three times the log.
+"""
+
+_LIBRARIES = 400 << 20  # what a worker takes before it does anything
 
 _log = logging.getLogger("deeptracker")
 
@@ -40,18 +44,30 @@ class Forecast:
 
     Parameters
     ----------
-    stages : those that will run. nbytes : bytes of the log, uncompressed. tasks : Dask tasks, roughly.
+    stages : those that will run.
+    cost : tasks, bytes that they read and write (uncompressed), and bytes of the arrays of the largest task.
     """
 
     stages: tuple[str, ...]
-    nbytes: int
-    tasks: int
+    cost: Cost
+
+    @property
+    def peak(self) -> int:
+        """Bytes of a worker with one thread at its largest: its libraries and two tasks' arrays, since memory that
+        one task lets go of is not at once the system's again.
+        """
+        return _LIBRARIES + 2 * self.cost.task_bytes
 
     def __str__(self) -> str:
-        if not self.tasks:
-            return f"{', '.join(self.stages)}: reads no statistics"
-        size = f"{self.nbytes / 1e9:.1f} GB" if self.nbytes >= 1e9 else f"{self.nbytes / 1e6:.1f} MB"
-        return f"{', '.join(self.stages)}: reads {size}, about {self.tasks} tasks"
+        stages = ", ".join(self.stages)
+        if not self.cost.tasks:
+            return f"{stages}: reads no statistics"
+        read, written, peak = (_size(value) for value in (self.cost.read, self.cost.written, self.peak))
+        return f"{stages}: {self.cost.tasks} tasks, reads {read}, writes {written}, up to {peak} of memory a worker"
+
+
+def _size(value: int) -> str:
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
 
 
 def analyze(
@@ -70,7 +86,7 @@ def analyze(
     stages : some of ``index``, ``anomalies``, ``correlation``, ``thin``: these are run whatever their state, and
         read the whole log. By default all, less those that are up to date, and the index of a run that has grown
         reads only what is new; ``thin`` only where the run has a disk budget.
-    client : Dask client to work on; default: the active one, else threads of this process for logs below 1 GiB,
+    client : Dask client to work on; default: the active one, else threads of this process for small logs,
         else workers of its own on this machine.
     reference : earlier runs whose tails set the alarm levels.
     progress : called with what is being done and the share of it that is; first with the forecast.
@@ -89,11 +105,11 @@ def analyze(
     due = plan(run, stages=stages, reference=others)
     if not due:
         return run
-    expected = forecast(run, due)
+    expected = forecast(run, due, anew=stages is not None)
     _log.info("%s", expected)
     if progress is not None:
         progress(str(expected), 0.0)
-    with _scheduler(client, expected.nbytes):
+    with _scheduler(client, expected.cost.read):
         for stage in due:
             if stage == "thin":
                 run = thin(run, progress=progress)
@@ -140,18 +156,21 @@ def _up_to_date(run: Run, stage: str, reference: Sequence[Run]) -> bool:
     return all(run.stages.get(name, {}).get("version") == version for name, version in inputs.items())
 
 
-def forecast(run: Run, stages: Sequence[str]) -> Forecast:
-    """Bytes that the stages will read of the log, and how many tasks that makes; from metadata alone."""
-    reading = [stage for stage in stages if stage != "thin"]
-    if not reading:
-        return Forecast(tuple(stages), 0, 0)
-    nbytes = chunks = 0
-    for group in run.groups:
-        if group.split("/")[0] in ("filters", "layers", "validation"):
-            table = run.dataset(group, dask=True)
-            nbytes += table.nbytes
-            chunks += sum(variable.data.npartitions for variable in table.data_vars.values() if variable.chunks)
-    return Forecast(tuple(stages), nbytes, max(1, chunks) * len(reading))
+def forecast(run: Run, stages: Sequence[str], *, anew: bool = False) -> Forecast:
+    """What the stages will cost, from metadata alone; ``anew``: also where the index could go on from the one before.
+
+    Thinning reads no statistics. What the correlation reads of anomalies, and writes of mini-sets, depends on what is
+    found: it is taken as if filters were calibrated, and without mini-sets.
+    """
+    cost = Cost()
+    for stage in stages:
+        if stage == "index":
+            cost += index_cost(run, anew=anew)
+        elif stage == "anomalies":
+            cost += anomalies_cost(run)
+        elif stage == "correlation":
+            cost += correlation_cost(run)
+    return Forecast(tuple(stages), cost)
 
 
 def _perform(stage: str, run: Run, reference: Sequence[Run], anew: bool, progress: Progress | None) -> Run:

@@ -1,20 +1,26 @@
 """The hierarchical index: reductions as data, merge laws, a pyramid over iterations, levels of layers and classes."""
 
+from deeptracker.aggregate.cost import Cost, index_cost, row_bytes, table_bytes
 from deeptracker.aggregate.index import build_index
 from deeptracker.aggregate.runs import Runs
 from deeptracker.aggregate.training import index_training
 from deeptracker.aggregate.validation import index_view, targets
-from deeptracker.aggregate.windows import Progress, Readable, Source, compute, windows
+from deeptracker.aggregate.windows import Progress, Readable, Source, compute, cut, windows
 
 __all__ = [
+    "Cost",
     "Progress",
     "Readable",
     "Runs",
     "Source",
     "build_index",
     "compute",
+    "cut",
+    "index_cost",
     "index_training",
     "index_view",
+    "row_bytes",
+    "table_bytes",
     "targets",
     "windows",
 ]

@@ -134,6 +134,22 @@ def filter_jobs(run: Readable, architecture: xr.Dataset, first: int = 0) -> Iter
         yield Job(outputs, spans, tasks)
 
 
+def training_jobs(run: Readable, before: Earlier | None = None) -> dict[str, list[Job]]:
+    """The work on each recorded group that is there, from the first record on that ``before`` has not for good."""
+    out: dict[str, list[Job]] = {}
+    if not run.has("architecture"):
+        return out
+    architecture = run.dataset("architecture").load()
+    for group in ("layers/dense", "filters/dense"):
+        if run.has(group) and run.dataset(group).sizes.get("iteration"):
+            first = before.rows.get(group, 0) if before is not None else 0
+            of_layers = group == "layers/dense"
+            out[group] = (
+                [layer_job(run, architecture, first)] if of_layers else list(filter_jobs(run, architecture, first))
+            )
+    return out
+
+
 def index_training(
     run: Readable, before: Earlier | None = None, *, progress: Progress | None = None
 ) -> dict[str, xr.Dataset]:
@@ -148,23 +164,14 @@ def index_training(
     group → Dataset: ``index/blocks``, ``index/stages``, ``index/model``, ``index/<level>s_<size>``,
     ``index/layer_quantiles``. NumPy-backed below ``gather.MOST_BYTES``, else Dask-backed.
     """
-    if not run.has("architecture"):
-        return {}
-    architecture = run.dataset("architecture").load()
-    names = {level.name: level.members for level in hierarchy(architecture)}
-    names["layer"] = architecture["layer"].values
     out: dict[str, xr.Dataset] = {}
-    for group in ("layers/dense", "filters/dense"):
-        if not run.has(group):
-            continue
-        recorded = run.dataset(group)
+    for group, jobs in training_jobs(run, before).items():
+        architecture = run.dataset("architecture")
+        names = {level.name: level.members for level in hierarchy(architecture)}
+        names["layer"] = architecture["layer"].values
         first = before.rows.get(group, 0) if before is not None else 0
-        if not recorded.sizes.get("iteration"):
-            continue
-        of_layers = group == "layers/dense"
-        jobs = [layer_job(run, architecture, first)] if of_layers else list(filter_jobs(run, architecture, first))
         arrays = gather(jobs, what=f"index {group.split('/')[0]}", progress=progress)
-        out |= _datasets(arrays, recorded.isel(iteration=slice(first, None)), names)
+        out |= _datasets(arrays, run.dataset(group).isel(iteration=slice(first, None)), names)
     return out
 
 
@@ -193,4 +200,4 @@ def _datasets(arrays: dict[Key, Any], recorded: xr.Dataset, names: dict[str, Any
     return out
 
 
-__all__ = ["hierarchy", "index_training"]
+__all__ = ["hierarchy", "index_training", "training_jobs"]

@@ -91,8 +91,7 @@ def index_view(
         history = _so_far(before, path)
         if len(names):
             earlier_classes = before.run.dataset(f"{path}/classes").isel(validation=slice(0, first)).load()
-    spans = windows(source, "validation", first=first, most_bytes=4 << 20)
-    sums, history = _count(source, spans, history, target, len(names), progress)
+    sums, history = _count(source, view_windows(run, view, before), history, target, len(names), progress)
     images = {"image": recorded["image"].values}
     out = {
         f"{path}/all": all_table(path, passes[first:], sums, first),
@@ -102,6 +101,12 @@ def index_view(
     if len(names):
         out |= class_tables(path, passes, sums, target, names, earlier_classes)
     return out
+
+
+def view_windows(run: Readable, view: str, before: Earlier | None = None) -> list[tuple[int, int]]:
+    """Ranges of passes of ``<set>/<weights>`` that are new since ``before``."""
+    first = before.rows.get(f"validation/{view}", 0) if before is not None else 0
+    return windows(Source(run, f"validation/{view}"), "validation", first=first, most_bytes=4 << 20)
 
 
 def _nothing(images: int) -> Parts:
@@ -139,4 +144,4 @@ def _count(
     return {name: np.concatenate([one[name] for one in counts]) for name in counts[0]}, history
 
 
-__all__ = ["index_view", "targets"]
+__all__ = ["index_view", "targets", "view_windows"]

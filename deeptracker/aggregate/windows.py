@@ -85,6 +85,13 @@ def windows(
     grown = [variable for variable in table.variables.values() if variable.dims[:1] == (axis,) and variable.ndim > 1]
     shard = max((variable.chunks[0][0] for variable in grown if variable.chunks), default=max(rows, 1))
     row_bytes = max((variable.nbytes // max(rows, 1) for variable in grown), default=8)
+    return cut(rows, row_bytes, shard, first=first, multiple=multiple, most_bytes=most_bytes)
+
+
+def cut(
+    rows: int, row_bytes: int, shard: int, *, first: int = 0, multiple: int = 1, most_bytes: int = 64 << 20
+) -> list[tuple[int, int]]:
+    """What ``windows`` gives for so many rows, their bytes in the largest variable, and rows to a shard."""
     size = -(-shard // multiple) * multiple
     # At least four windows, where shards allow, keep the workers busy; more than that saves nothing.
     wanted = min(most_bytes // max(row_bytes, 1), max((rows - first) // 4, 1))
@@ -116,4 +123,4 @@ class _Watcher(Callback):
         self._progress(self._what, min(1.0, self._done / max(total, 1)))
 
 
-__all__ = ["Progress", "Readable", "Source", "compute", "windows"]
+__all__ = ["Progress", "Readable", "Source", "compute", "cut", "windows"]

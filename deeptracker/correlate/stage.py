@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Method = Literal["calibrated", "lowest-cosine"]
 
+FILTER_BYTES, CLASS_BYTES = 16 << 20, 32 << 20  # of a window of the filters' scores, and of the counts of classes
+
 LEAST_PASSES = 2
 """A class with fewer abnormal passes is left out of the cube, as in the original."""
 
@@ -111,7 +113,7 @@ def _marked(
     source = Source(run, group)
     tasks = [
         delayed(_marked_in, pure=False)(source, start, stop, images, late)
-        for start, stop in windows(source, "validation", most_bytes=32 << 20)
+        for start, stop in windows(source, "validation", most_bytes=CLASS_BYTES)
     ]
     found = compute(tasks, what=what, progress=progress)
     return np.concatenate([marked for marked, _ in found]), np.concatenate([count for _, count in found])
@@ -161,7 +163,7 @@ def _members(
     """All (pass, filter) pairs, and the largest score of each layer at each pass."""
     scores = Source(run, "anomalies/filters") if run.has("anomalies/filters") else None
     number = pass_of(source.dataset["iteration"].values, passes)
-    spans = windows(scores or source, "iteration", most_bytes=16 << 20)
+    spans = windows(scores or source, "iteration", most_bytes=FILTER_BYTES)
     tasks = []
     for start, stop in spans:
         # The task counts passes from the first one in its window, so that what it gives back is as small.
@@ -204,4 +206,4 @@ def _sets(path: str, sets: list[MiniSet], passes: npt.NDArray[np.int64]) -> dict
     }
 
 
-__all__ = ["correlate", "cube"]
+__all__ = ["CLASS_BYTES", "FILTER_BYTES", "correlate", "cube"]

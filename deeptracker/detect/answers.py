@@ -83,7 +83,7 @@ def _window(
 ) -> npt.NDArray[Any]:
     """One task: counts and scores of the passes [start, stop), written; what stands near the alarm level."""
     start, stop = span
-    read = max(start - _LOOKS_BACK, 0)
+    (read,) = reads_from([start, stop])
     correct = source.read("correct", read, stop)
     before, after = runs(correct, earlier, later)
     rows, longest = into["left"].file_rows, into["left"].shape[2]
@@ -122,10 +122,8 @@ def score_answers(run: Run, view: str, rate_changes: Index, writer: Any, progres
     per_1000 = 1000 * (len(passes) - 1) / span
     level = class_level(len(classes), per_1000, FALSE_PER_1000)
     along = _Set(borders, long_run(len(passes)), _settling(passes, rate_changes), EVIDENCE_SHARE * level)
-    rows = _rows(len(target), len(classes), min(LONGEST, len(passes)))
+    rows, edges = cut_passes(len(passes), len(target), len(classes))
     into = _begin(writer, view, passes, classes, level, rows)
-    size = rows * max(1, _WINDOW_BYTES // (9 * max(len(target), 1)) // rows)
-    edges = [*range(0, len(passes), size), len(passes)]
     tasks, shared = [], delayed(along, pure=False, traverse=False)
     for at, (earlier, later) in enumerate(_handed_on(source, edges, len(target))):
         tasks.append(delayed(_window, pure=False)(source, shared, (edges[at], edges[at + 1]), earlier, later, into))
@@ -133,9 +131,22 @@ def score_answers(run: Run, view: str, rate_changes: Index, writer: Any, progres
     return Answers(view, passes, classes, level, along.length, np.concatenate(high), per_1000)
 
 
+def cut_passes(passes: int, images: int, classes: int) -> tuple[int, list[int]]:
+    """Passes in a file of counts, a power of two from 16 on, and the edges of the windows.
+
+    A file is about 4 MiB; a task can hold the run lengths of a window, and of the passes that it looks back on.
+    """
+    row = max(classes * min(LONGEST, passes) * 2 * 4, 1)
+    held = _WINDOW_BYTES // (9 * max(images, 1))
+    most = min(_ROW_BYTES // row, held, 4096)
+    rows = 1 << max(most.bit_length() - 1, 4)
+    size = rows * max(1, held // rows)
+    return rows, [*range(0, passes, size), passes]
+
+
 def _handed_on(source: Source, edges: list[int], images: int) -> list[tuple[Any, Any]]:
     """Of each window the runs of all passes before the first that it reads, and of all after its last."""
-    reads = [max(edge - _LOOKS_BACK, 0) for edge in edges[:-1]]
+    reads = reads_from(edges)
     there = delayed(_runs_in, pure=False)
     nothing = delayed(Runs.nothing(images), pure=False, traverse=False)
     earlier, later = [nothing], [nothing]
@@ -147,18 +158,17 @@ def _handed_on(source: Source, edges: list[int], images: int) -> list[tuple[Any,
     return list(zip(earlier, later, strict=True))
 
 
+def reads_from(edges: list[int]) -> list[int]:
+    """The first pass that each window reads."""
+    return [max(edge - _LOOKS_BACK, 0) for edge in edges[:-1]]
+
+
 def _settling(passes: Index, rate_changes: Index) -> npt.NDArray[np.bool_]:
     since = np.full(len(passes), SETTLING)
     for jump in rate_changes:
         after = np.flatnonzero(passes >= jump)
         since[after] = np.minimum(since[after], np.arange(len(after)))
     return since < SETTLING
-
-
-def _rows(images: int, classes: int, longest: int) -> int:
-    """Passes in a file of counts, a power of two from 16 on: about 4 MiB, and run lengths that a task can hold."""
-    most = min(_ROW_BYTES // max(classes * longest * 8, 1), _WINDOW_BYTES // (9 * max(images, 1)), 4096)
-    return 1 << max(most.bit_length() - 1, 4)
 
 
 def _begin(writer: Any, view: str, passes: Index, classes: list[str], level: float, rows: int) -> dict[str, Any]:
@@ -184,4 +194,4 @@ def _begin(writer: Any, view: str, passes: Index, classes: list[str], level: flo
     return out
 
 
-__all__ = ["EVIDENCE_SHARE", "Answers", "score_answers"]
+__all__ = ["EVIDENCE_SHARE", "LONGEST", "Answers", "cut_passes", "reads_from", "score_answers"]
