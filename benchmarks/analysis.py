@@ -82,7 +82,7 @@ def measure(path: Path, workers: int, stages: tuple[str, ...], rounds: int) -> d
             out["bytes"] = read_bare(run)
             reads.append(time.perf_counter() - began)
         for stage in stages:
-            out["forecast"][stage] = str(forecast(run, (stage,)))
+            out["forecast"][stage] = str(forecast(run, (stage,), anew=True))
             with peaks(client, out["peaks"], stage):
                 began = time.perf_counter()
                 run = analyze(run, stages=[stage], client=client)

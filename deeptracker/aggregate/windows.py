@@ -7,6 +7,8 @@ that has grown changes its last window only.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -50,9 +52,9 @@ class Source:
 
     @property
     def dataset(self) -> xr.Dataset:
-        """The group, lazily indexed."""
+        """The group, lazily indexed; opened once by each process, since that takes as long as reading a window."""
         if self._dataset is None:
-            self._dataset = self.run.dataset(self.group)
+            self._dataset = _opened(self.run, self.group)
         return self._dataset
 
     def read(self, name: str, start: int, stop: int, chosen: slice | None = None) -> npt.NDArray[Any]:
@@ -62,6 +64,28 @@ class Source:
 
     def __reduce__(self) -> tuple[Callable[..., Source], tuple[Any, str]]:
         return Source, (self.run, self.group)
+
+
+_OPEN: OrderedDict[tuple[object, ...], xr.Dataset] = OrderedDict()
+_OPEN_AT_MOST = 16
+_OPENING = threading.Lock()
+
+
+def _opened(run: Any, group: str) -> xr.Dataset:
+    commit = getattr(run, "commit", None)
+    if commit is None:  # a run in memory
+        dataset: xr.Dataset = run.dataset(group)
+        return dataset
+    version = run.stages.get(group.split("/")[0], {}).get("version")
+    key = (str(run.path), commit.run, commit.cuts, commit.generation, version, group)
+    with _OPENING:
+        found = _OPEN.get(key)
+        if found is None:
+            found = _OPEN[key] = run.dataset(group)
+        _OPEN.move_to_end(key)
+        while len(_OPEN) > _OPEN_AT_MOST:
+            _OPEN.popitem(last=False)
+    return found
 
 
 def windows(

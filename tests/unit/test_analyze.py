@@ -101,7 +101,8 @@ def test_analyze__without_filters_gives_what_is_there(tmp_path: Path) -> None:
 def test_analyze__reports_the_forecast_first_and_progress_within_bounds(path: Path) -> None:
     seen: list[tuple[str, float]] = []
     analyze(path, stages=["index"], progress=lambda what, share: seen.append((what, share)))
-    assert seen[0][0].startswith("index: ") and " tasks, reads " in seen[0][0]
+    assert seen[0][0].startswith("index: ")
+    assert " tasks, reads " in seen[0][0]
     assert all(0 <= share <= 1 for _, share in seen)
     assert len({what for what, _ in seen}) >= 4
 
