@@ -1,11 +1,12 @@
-"""What an analysis costs beside bare reading, at paper scale: ResNet-50, 27,560 filters, 50,000 images.
+"""What an analysis costs beside bare reading, at paper scale: ResNet-50, 27,560 filters, 750 records, 50,000 images.
 
-A run is simulated (or given by ``--run``), then read bare and analysed by workers of one core each, in the same
-minutes: every variable of the groups that are read, whole files at a time, nothing done with them; that is the limit.
+A run is simulated, read bare and analysed by workers of one core each, in the same minutes. Bare reading is the
+limit: every variable of the groups that an analysis reads, whole files at a time, and nothing done with them.
 
-    python benchmarks/analysis.py
-    python benchmarks/analysis.py --lengths 750 7500 --few
-    python benchmarks/analysis.py --workers 1 2
+    python benchmarks/analysis.py                    two workers
+    python benchmarks/analysis.py --workers 1 2      and how much faster than one
+    python benchmarks/analysis.py --long             a dozen variables, ten times the length beside the usual one
+    python benchmarks/analysis.py --keep FOLDER      where the runs are kept for the next time
 """
 
 from __future__ import annotations
@@ -14,41 +15,65 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dask
+from pairs import processor, verdict
 
-from deeptracker import Run, analyze, open_run
+from deeptracker import Run, __version__, analyze, open_run
 from deeptracker.aggregate import Source, windows
-from deeptracker.analysis import forecast
+from deeptracker.analysis import Forecast, forecast
 from deeptracker.cluster import Profile, connect
+from deeptracker.store import LogWriter
 from deeptracker.testing import simulate
 
-INDEX, STAGES, GROWTH, WORKER_GIB, TWO_WORKERS = 5.0, 20.0, 1.1, 1.5, 1.7  # the limits
-FILTERS, IMAGES, PASSES, CLASSES = 27_560, 50_000, 750, 1000
-READ = ("filters/dense", "layers/dense", "validation/validation/raw")
+INDEX, ALL, GROWTH, WORKER_GIB, TWO_WORKERS = 5.0, 20.0, 1.1, 1.5, 1.7  # the limits
+RECORDS, IMAGES, CLASSES = 750, 50_000, 1000
+STAGES = ("index", "anomalies", "correlation")
+GROUPS = {"filters/dense": "iteration", "layers/dense": "iteration", "validation/validation/raw": "validation"}
+DOZEN = {
+    "update_angle", "update_ratio2", "update_norm2", "update_cosine", "grad_ratio2", "g_norm2", "w_rms", "nonfinite",
+    "bn_gamma", "bn_beta", "bn_running_mean", "bn_running_var",
+}  # fmt: skip
+"""What the detection looks at."""
 
 
-def bare(source: Source, name: str, start: int, stop: int) -> int:
-    """Read and forget."""
-    return source.read(name, start, stop).nbytes
+class Few(LogWriter):
+    """Keeps a dozen variables of the filters."""
+
+    def append(self, group: str, position: int, row: Mapping[str, Any]) -> None:
+        if group.startswith("filters/"):
+            row = {name: values for name, values in row.items() if name in DOZEN or name in ("steps", "act_std")}
+        super().append(group, position, row)
+
+
+def make(path: Path, records: int, few: bool) -> Path:
+    """A run of so many records and passes, unless it is there."""
+    if not path.exists():
+        sink = Few(path, resume=False) if few else path
+        simulate(sink, model="resnet50", iterations=records, images=IMAGES, passes=records, classes=CLASSES)
+    return path
+
+
+def _read(source: Source, name: str, start: int, stop: int) -> int:
+    return int(source.read(name, start, stop).nbytes)
 
 
 def read_bare(run: Run) -> int:
-    """Every variable of the groups that an analysis reads, whole files at a time; bytes, uncompressed."""
+    """Everything that an analysis reads, once; bytes, uncompressed."""
     tasks = []
-    for group in READ:
+    for group, axis in GROUPS.items():
         source = Source(run, group)
-        table = source.dataset
-        axis = str(next(iter(table.sizes)))
-        axis = "validation" if group.startswith("validation") else "iteration"
-        for name, variable in table.data_vars.items():
-            if variable.ndim > 1:
-                for span in windows(source, axis, most_bytes=16 << 20):
-                    tasks.append(dask.delayed(bare, pure=False)(source, str(name), *span))
+        for span in windows(source, axis, most_bytes=16 << 20):
+            tasks += [
+                dask.delayed(_read, pure=False)(source, str(name), *span)
+                for name, variable in source.dataset.data_vars.items()
+                if variable.ndim > 1
+            ]
     return sum(dask.compute(*tasks))
 
 
@@ -56,64 +81,110 @@ def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int:
+def _peak() -> float:
     line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
-    return int(line.split()[1]) << 10
+    return int(line.split()[1]) / (1 << 20)
 
 
 @contextmanager
-def peaks(client: Any, into: dict[str, float], name: str) -> Iterator[None]:
-    """Largest memory of any worker and of this process in the block, GiB."""
+def measured(client: Any, found: Found, stage: str) -> Iterator[None]:
+    """Seconds of the block, and the most memory of any worker."""
     client.run(_forget_peak)
-    _forget_peak()
+    began = time.perf_counter()
     yield
-    into[name] = max(client.run(_peak).values()) / (1 << 30)
-    into[f"{name}, client"] = _peak() / (1 << 30)
+    found.seconds[stage] = time.perf_counter() - began
+    found.peak = max(found.peak, *client.run(_peak).values())
 
 
-def measure(path: Path, workers: int, stages: tuple[str, ...], rounds: int) -> dict[str, Any]:
-    """Seconds of the bare read (fastest of some) and of each stage, peaks of memory, forecast."""
-    out: dict[str, Any] = {"peaks": {}, "seconds": {}, "forecast": {}}
+@dataclass
+class Found:
+    """Seconds of each stage and of bare reading, what was forecast, and GiB of the largest worker."""
+
+    records: int
+    workers: int
+    forecast: Forecast
+    nbytes: int = 0
+    bare: float = float("inf")
+    peak: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """All stages over bare reading."""
+        return sum(self.seconds.values()) / self.bare
+
+    def line(self) -> str:
+        stages = "".join(f"{self.seconds[stage]:8.1f} ({self.seconds[stage] / self.bare:4.1f})" for stage in STAGES)
+        return (
+            f"{self.records:7,} {self.workers:8} {self.nbytes / 1e9:7.1f} {self.bare:7.1f}{stages}"
+            f"{self.ratio:8.1f} {self.peak:9.2f} {self.forecast.peak / (1 << 30):9.2f}"
+        )
+
+
+def measure(path: Path, records: int, workers: int) -> Found:
+    """One analysis, with bare reading before and after."""
     with connect(Profile(workers=workers)) as client, dask.config.set(scheduler=client):
         run = open_run(path)
-        reads = []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            out["bytes"] = read_bare(run)
-            reads.append(time.perf_counter() - began)
-        for stage in stages:
-            out["forecast"][stage] = str(forecast(run, (stage,), anew=True))
-            with peaks(client, out["peaks"], stage):
+        found = Found(records, workers, forecast(run, STAGES, anew=True))
+        for part in ("before", "after"):
+            for _ in range(2):
                 began = time.perf_counter()
-                run = analyze(run, stages=[stage], client=client)
-                out["seconds"][stage] = time.perf_counter() - began
-        began = time.perf_counter()
-        read_bare(run)
-        reads.append(time.perf_counter() - began)
-    out["bare"], out["reads"] = min(reads), reads
-    return out
+                found.nbytes = read_bare(run)
+                found.bare = min(found.bare, time.perf_counter() - began)
+            if part == "before":
+                for stage in STAGES:
+                    with measured(client, found, stage):
+                        run = analyze(run, stages=[stage], client=client)
+    return found
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, help="a run that is there already")
-    parser.add_argument("--iterations", type=int, default=750)
-    parser.add_argument("--workers", type=int, nargs="+", default=[2])
-    parser.add_argument("--stages", nargs="+", default=["index", "anomalies", "correlation"])
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2], help="how many, one core each")
+    parser.add_argument("--long", action="store_true", help="a dozen variables, and ten times the length")
+    parser.add_argument("--keep", type=Path, help="folder where the runs stay")
     chosen = parser.parse_args()
-    folder = Path(tempfile.mkdtemp()) if chosen.run is None else None
+    folder = chosen.keep or Path(tempfile.mkdtemp())
+    lengths = (RECORDS, 10 * RECORDS) if chosen.long else (RECORDS,)
+    variables = "12 variables" if chosen.long else "every variable"
+    print(f"deeptracker {__version__}; {processor()}; ResNet-50, {variables} of the filters; {IMAGES:,} images")
+    print("seconds, in brackets over bare reading; a record is a pass too; memory of a worker in GiB")
+    print(
+        f"records  workers      GB    bare{''.join(f'{stage:>15}' for stage in STAGES)}     all    memory  forecast"
+    )
+    results = []
     try:
-        path = chosen.run or folder / "run"
-        if folder is not None:
-            simulate(path, model="resnet50", iterations=chosen.iterations, images=IMAGES, passes=PASSES,
-                     classes=CLASSES)  # fmt: skip
-        for workers in chosen.workers:
-            found = measure(path, workers, tuple(chosen.stages), chosen.rounds)
-            print(workers, found)
+        for records in lengths:
+            path = make(folder / f"{records}{'-few' if chosen.long else ''}", records, chosen.long)
+            for workers in chosen.workers:
+                results.append(measure(path, records, workers))
+                print(results[-1].line(), flush=True)
     finally:
-        if folder is not None:
+        if chosen.keep is None:
             shutil.rmtree(folder)
+    _judge(results)
+
+
+def _judge(results: list[Found]) -> None:
+    first, last = results[0], results[-1]
+    tasks = first.forecast.cost.tasks / (first.nbytes / 1e9)
+    print(f"{tasks:.0f} tasks a GB of log: {first.forecast}")
+    index = max(found.seconds["index"] / found.bare for found in results)
+    print(f"index {index:.1f} times bare reading   at most {INDEX:.0f}: {verdict(index <= INDEX)}")
+    ratio = max(found.ratio for found in results)
+    print(f"all stages {ratio:.1f} times           at most {ALL:.0f}: {verdict(ratio <= ALL)}")
+    peak = max(found.peak for found in results)
+    print(f"largest worker {peak:.2f} GiB         at most {WORKER_GIB}: {verdict(peak <= WORKER_GIB)}")
+    if last.records > first.records:
+        growth = last.ratio / first.ratio
+        print(f"ten times the length: {growth:.2f} times the ratio   at most {GROWTH}: {verdict(growth <= GROWTH)}")
+    by_workers = {found.workers: sum(found.seconds.values()) for found in results if found.records == first.records}
+    if {1, 2} <= by_workers.keys():
+        faster = by_workers[1] / by_workers[2]
+        print(
+            f"two workers {faster:.2f} times one's speed   at least {TWO_WORKERS}: {verdict(faster >= TWO_WORKERS)}"
+        )
 
 
 if __name__ == "__main__":
