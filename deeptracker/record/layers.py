@@ -40,6 +40,8 @@ class Layer:
     _shape: tuple[int, ...] = ()
     _order: tuple[int, ...] = ()
     _lies_so: bool = False
+    _lying: tuple[torch.Size, tuple[int, ...]] | None = None
+    _offset: int = 0
     _seen: tuple[int, Rows] | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +53,9 @@ class Layer:
         rest = sorted(range(1, tensor.ndim), key=lambda axis: tensor.stride()[axis], reverse=True)
         self._order = (0, *rest)
         self._lies_so = self.part is None and self.filter_axis == 0 and rest == sorted(rest)
+        as_read = tensor.permute(self._order)
+        if self.filter_axis == 0 and as_read.is_contiguous():
+            self._lying, self._offset = (parameter.shape, parameter.stride()), int(as_read.storage_offset())
 
     @property
     def parameter(self) -> torch.Tensor:
@@ -92,6 +97,12 @@ class Layer:
         """A weight or gradient as filters × weights, where it is; a copy only where it does not lie so."""
         tensor = whole(tensor.detach())
         return self._cut(tensor).permute(self._order).reshape(self.filters, -1)
+
+    def address(self, tensor: torch.Tensor) -> int | None:
+        """Where the rows of ``on_device`` begin, if they lie one after another in ``tensor`` itself; else None."""
+        if self._lying is None or tensor.shape != self._lying[0] or tensor.stride() != self._lying[1]:
+            return None
+        return tensor.data_ptr() + self._offset * tensor.element_size()
 
     def rows(self, tensor: torch.Tensor) -> Rows:
         """The same, float32 in host memory, C-ordered."""

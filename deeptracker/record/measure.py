@@ -12,6 +12,7 @@ from deeptracker.record.describe import Description
 from deeptracker.record.device import DeviceSet
 from deeptracker.record.hostcopy import HostCopy
 from deeptracker.record.layers import is_distributed, whole
+from deeptracker.record.segments import set_on
 from deeptracker.statistics import StandardSet, full_set
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +76,7 @@ class Measurer:
         sharded = any(is_distributed(layer.parameter) for layer in layers)  # the whole may not fit on one device
         self._set: DeviceSet | StandardSet
         if len(devices) == 1 and next(iter(devices)).type == "cuda" and not sharded:
-            self._set = DeviceSet(layers, initial, next(iter(devices)))
+            self._set = set_on(layers, initial, next(iter(devices)))
         else:
             current = {i: layers[i].rows(layers[i].parameter) for i in self._turns}
             self._set = StandardSet(initial, [current[i] for i in range(len(layers))])
@@ -99,13 +100,8 @@ class Measurer:
 
         ``scale`` is what a loss scaler multiplied the gradients by and has not divided out yet.
         """
-        chosen = [self.description.layers[i] for i in layers]
         if isinstance(self._set, DeviceSet):
-            given = [layer.parameter.grad for layer in chosen]
-            self._set.gradients(
-                [None if g is None else layer.on_device(g) for layer, g in zip(chosen, given, strict=True)],
-                layers, scale,
-            )  # fmt: skip
+            self._set.gradients([self.description.layers[i].parameter.grad for i in layers], layers, scale)
         else:
             rows = self._gradient_rows(layers)
             self._set.gradients([rows[i] for i in layers], layers, 1.0 if scale is None else float(scale))
@@ -132,7 +128,7 @@ class Measurer:
     def read_weights(self) -> None:
         """Accumulate over the weights as they are now, and keep them as the previous ones."""
         if isinstance(self._set, DeviceSet):
-            self._set.weights([layer.on_device(layer.parameter) for layer in self.description.layers])
+            self._set.weights([layer.parameter for layer in self.description.layers])
         else:
             self._set.weights(self._weight_rows())
 
