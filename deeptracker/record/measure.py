@@ -10,8 +10,8 @@ import torch
 
 from deeptracker.record.describe import Description
 from deeptracker.record.device import DeviceSet
-from deeptracker.record.hostcopy import HostCopy
-from deeptracker.record.layers import is_distributed, whole
+from deeptracker.record.hostcopy import HostCopy, number_of
+from deeptracker.record.layers import is_distributed, rows_of, weights_of, whole
 from deeptracker.record.segments import set_on
 from deeptracker.statistics import StandardSet, full_set
 
@@ -110,15 +110,12 @@ class Measurer:
         return sorted(layers, key=lambda i: self.description.layers[i].number)
 
     def _gradient_rows(self, layers: Sequence[int]) -> dict[int, Array | None]:
-        rows: dict[int, Array | None] = {}
-        for i in self._in_turn(layers):
-            layer = self.description.layers[i]
-            gradient = layer.parameter.grad
-            rows[i] = None if gradient is None else layer.rows(gradient)
-        return rows
+        turns = self._in_turn(layers)
+        chosen = [self.description.layers[i] for i in turns]
+        return dict(zip(turns, rows_of(chosen, [layer.parameter.grad for layer in chosen]), strict=True))
 
     def _weight_rows(self) -> list[Array]:
-        rows = {i: self.description.layers[i].weights() for i in self._turns}
+        rows = dict(zip(self._turns, weights_of([self.description.layers[i] for i in self._turns]), strict=True))
         return [rows[i] for i in range(len(rows))]
 
     def forget_gradients(self) -> None:
@@ -149,8 +146,10 @@ class Measurer:
 
     def gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> dict[int, Array | None]:
         """Copies of the gradients of some layers on the host, for ``full`` and raw rows; None where there is none."""
-        divisor = np.float32(1.0 if scale is None else float(scale))
-        return {i: None if rows is None else rows / divisor for i, rows in self._gradient_rows(layers).items()}
+        factor = number_of(1.0 if scale is None else scale)  # its copy goes ahead of the gradients'
+        given = self._gradient_rows(layers)
+        divisor = np.float32(factor.number() if isinstance(factor, HostCopy) else factor)
+        return {i: None if rows is None else rows / divisor for i, rows in given.items()}
 
     def full(self, gradients: Mapping[int, Array | None]) -> tuple[Measurement, Measurement]:
         """The full set per filter and per layer; ``gradients`` as read before the step, NaN where there is none."""
