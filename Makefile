@@ -46,6 +46,7 @@ faults: $(READY)
 	$(BIN)/python workflows/planted_faults.py $(ARGS)
 
 # What we claim about speed and size, each beside its limit and its peers; a quiet machine gives the truest figures.
+# make bench BENCHMARKS=gpu      on a machine with a CUDA device, and a torch for it
 # make bench BENCHMARKS=overhead ARGS="--nets short --columns 1 4 16 64 256 --peers --pairs 3"
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
