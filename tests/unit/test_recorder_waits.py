@@ -6,6 +6,9 @@ to the host as it should, through ``HostCopy``, arrives as ones; what goes the o
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import deeptracker as dt
 from deeptracker.record.hostcopy import HostCopy
+from deeptracker.record.layers import Layer
 from deeptracker.record.measure import Measurer
 from deeptracker.record.segments import SegmentSet
 from deeptracker.record.stacked import StackedSet
@@ -26,16 +32,35 @@ pytestmark = pytest.mark.usefixtures("sinks")
 META = torch.device("meta")
 
 
-class Watch(TorchDispatchMode):
+class Copies(TorchDispatchMode):
     """Finds copies from pageable memory to the device: the host waits for those."""
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = function(*args, **(kwargs or {}))
-        tensors = [a for a in args if isinstance(a, torch.Tensor)]
-        from_host = any(t.device.type == "cpu" and t.ndim for t in tensors)
+        from_host = any(isinstance(a, torch.Tensor) and a.device.type == "cpu" and a.ndim for a in tree_leaves(args))
         if from_host and isinstance(out, torch.Tensor) and out.device == META:
             assert (kwargs or {}).get("non_blocking"), f"{function} copies to the device and waits"
         return out
+
+
+class Literals(TorchFunctionMode):
+    """Finds Python's numbers and lists that become tensors on the device, which torch copies out of others' sight."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        if function in (torch.tensor, torch.as_tensor, torch.asarray):
+            assert isinstance(args[0], torch.Tensor) or out.device != META, f"{args[0]} is copied to the device"
+        if function in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and args[0].device == META:
+            indices = args[1] if isinstance(args[1], tuple) else (args[1],)
+            assert not any(isinstance(index, list) for index in indices), f"{indices} is copied to the device"
+            assert not any(getattr(index, "dtype", None) == torch.bool for index in indices), "a mask is counted"
+        return out
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    with Copies(), Literals():
+        yield
 
 
 class Shrinking(torch.optim.Optimizer):
@@ -75,6 +100,8 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         self.shape = tuple(tensor.shape)
 
     monkeypatch.setattr(Measurer, "_hold", hold)
+    addresses = itertools.count(1)  # all move all the time, so that they are sent each time
+    monkeypatch.setattr(Layer, "address", lambda self, tensor: next(addresses))
     monkeypatch.setattr(HostCopy, "__init__", sent)
     monkeypatch.setattr(HostCopy, "ready", lambda self: True)
     monkeypatch.setattr(HostCopy, "numpy", lambda self: np.ones(self.shape, np.float32))
@@ -96,7 +123,7 @@ def test_step__never_waits_for_the_device(sinks: dict[Path, MemorySink]) -> None
             loss = nn.functional.cross_entropy(model(x), labels)
             optimizer.zero_grad()
             loss.backward()
-            with Watch() if step > 0 else torch.no_grad():  # the first step prepares what comes once
+            with watched() if step > 0 else nullcontext():  # the first step prepares what comes once
                 optimizer.step()
                 recorder.step(step, loss=loss, batch_ids=labels, batch_labels=labels)
                 recorder.log(step, accuracy=loss)
