@@ -71,7 +71,7 @@ def _integers(name: str, values: Any) -> Array | torch.Tensor:
     if isinstance(values, torch.Tensor) and values.device.type != "cpu":
         device = torch.atleast_1d(values)
         return _checked(name, device, not (device.is_floating_point() or device.is_complex()))
-    array = np.atleast_1d(np.array(values.detach() if isinstance(values, torch.Tensor) else values))
+    array = np.atleast_1d(np.asarray(values.detach() if isinstance(values, torch.Tensor) else values)).copy()
     return _checked(name, array, array.dtype.kind in "iu")
 
 
