@@ -15,7 +15,8 @@ $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); name yours with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables]' \
-	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate
+	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate \
+	    "triton; sys_platform == 'linux' and platform_machine == 'x86_64'"
 	touch $@
 
 # Trains a small CNN on real images with a fault planted, records every iteration, analyses, reports.
@@ -45,6 +46,7 @@ faults: $(READY)
 	$(BIN)/python workflows/planted_faults.py $(ARGS)
 
 # What we claim about speed and size, each beside its limit and its peers; a quiet machine gives the truest figures.
+# make bench BENCHMARKS=gpu      on a machine with a CUDA device, and a torch for it
 # make bench BENCHMARKS=overhead ARGS="--nets short --columns 1 4 16 64 256 --peers --pairs 3"
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from deeptracker.errors import InputError
+
 
 class HostCopy:
     """A copy of a tensor, started now and read when it is there. On the processor it is there at once."""
@@ -35,3 +37,21 @@ class HostCopy:
     def number(self) -> float:
         """The value of a tensor with one element."""
         return float(self.numpy().reshape(-1)[0])
+
+
+def number_of(value: Any) -> float | HostCopy:
+    """One number; where it lies on a device, on its way.
+
+    Raises
+    ------
+    InputError
+        A tensor of several. ``TypeError`` and ``ValueError`` are those of ``float``.
+    """
+    if not isinstance(value, torch.Tensor):
+        return float(value)
+    if value.numel() != 1:
+        raise InputError(f"a scalar must be one number, not a tensor of shape {tuple(value.shape)}")
+    return float(value.detach()) if value.device.type == "cpu" else HostCopy(value)
+
+
+__all__ = ["HostCopy", "number_of"]

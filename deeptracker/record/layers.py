@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from deeptracker.errors import InputError
 from deeptracker.record.graph import Follows
+from deeptracker.record.hostcopy import HostCopy
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -40,6 +42,8 @@ class Layer:
     _shape: tuple[int, ...] = ()
     _order: tuple[int, ...] = ()
     _lies_so: bool = False
+    _lying: tuple[torch.Size, tuple[int, ...]] | None = None
+    _offset: int = 0
     _seen: tuple[int, Rows] | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +55,9 @@ class Layer:
         rest = sorted(range(1, tensor.ndim), key=lambda axis: tensor.stride()[axis], reverse=True)
         self._order = (0, *rest)
         self._lies_so = self.part is None and self.filter_axis == 0 and rest == sorted(rest)
+        as_read = tensor.permute(self._order)
+        if self.filter_axis == 0 and as_read.is_contiguous():
+            self._lying, self._offset = (parameter.shape, parameter.stride()), int(as_read.storage_offset())
 
     @property
     def parameter(self) -> torch.Tensor:
@@ -93,6 +100,12 @@ class Layer:
         tensor = whole(tensor.detach())
         return self._cut(tensor).permute(self._order).reshape(self.filters, -1)
 
+    def address(self, tensor: torch.Tensor) -> int | None:
+        """Where the rows of ``on_device`` begin, if they lie one after another in ``tensor`` itself; else None."""
+        if self._lying is None or tensor.shape != self._lying[0] or tensor.stride() != self._lying[1]:
+            return None
+        return tensor.data_ptr() + self._offset * tensor.element_size()
+
     def rows(self, tensor: torch.Tensor) -> Rows:
         """The same, float32 in host memory, C-ordered."""
         tensor = whole(tensor.detach())
@@ -125,6 +138,27 @@ class Layer:
         return ordered.reshape(self.filters, -1).contiguous().numpy()
 
 
+def weights_of(layers: Sequence[Layer]) -> list[Rows]:
+    """``Layer.weights`` of several; a device is waited for once."""
+    if all(layer.parameter.device.type == "cpu" for layer in layers):
+        return [layer.weights() for layer in layers]
+    return [rows for rows in rows_of(layers, [layer.parameter for layer in layers]) if rows is not None]
+
+
+def rows_of(layers: Sequence[Layer], tensors: Sequence[torch.Tensor | None]) -> list[Rows | None]:
+    """``Layer.rows`` of a tensor of each; a device is waited for once, not for each."""
+    copies: list[HostCopy | None] = []
+    for layer, tensor in zip(layers, tensors, strict=True):
+        away = tensor is not None and tensor.device.type != "cpu" and not is_distributed(tensor)
+        copies.append(
+            HostCopy(layer.on_device(tensor).to(torch.float32).contiguous()) if away and tensor is not None else None
+        )
+    return [
+        copy.numpy() if copy is not None else None if tensor is None else layer.rows(tensor)
+        for layer, tensor, copy in zip(layers, tensors, copies, strict=True)
+    ]
+
+
 def is_distributed(tensor: torch.Tensor) -> bool:
     """Whether each process holds a part only (FSDP2)."""
     return hasattr(tensor, "full_tensor")
@@ -136,4 +170,4 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if gather is None else gather()
 
 
-__all__ = ["Layer", "is_distributed", "whole"]
+__all__ = ["Layer", "is_distributed", "rows_of", "weights_of", "whole"]

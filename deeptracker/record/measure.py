@@ -10,8 +10,9 @@ import torch
 
 from deeptracker.record.describe import Description
 from deeptracker.record.device import DeviceSet
-from deeptracker.record.hostcopy import HostCopy
-from deeptracker.record.layers import is_distributed, whole
+from deeptracker.record.hostcopy import HostCopy, number_of
+from deeptracker.record.layers import is_distributed, rows_of, weights_of, whole
+from deeptracker.record.segments import set_on
 from deeptracker.statistics import StandardSet, full_set
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +76,7 @@ class Measurer:
         sharded = any(is_distributed(layer.parameter) for layer in layers)  # the whole may not fit on one device
         self._set: DeviceSet | StandardSet
         if len(devices) == 1 and next(iter(devices)).type == "cuda" and not sharded:
-            self._set = DeviceSet(layers, initial, next(iter(devices)))
+            self._set = set_on(layers, initial, next(iter(devices)))
         else:
             current = {i: layers[i].rows(layers[i].parameter) for i in self._turns}
             self._set = StandardSet(initial, [current[i] for i in range(len(layers))])
@@ -99,13 +100,8 @@ class Measurer:
 
         ``scale`` is what a loss scaler multiplied the gradients by and has not divided out yet.
         """
-        chosen = [self.description.layers[i] for i in layers]
         if isinstance(self._set, DeviceSet):
-            given = [layer.parameter.grad for layer in chosen]
-            self._set.gradients(
-                [None if g is None else layer.on_device(g) for layer, g in zip(chosen, given, strict=True)],
-                layers, scale,
-            )  # fmt: skip
+            self._set.gradients([self.description.layers[i].parameter.grad for i in layers], layers, scale)
         else:
             rows = self._gradient_rows(layers)
             self._set.gradients([rows[i] for i in layers], layers, 1.0 if scale is None else float(scale))
@@ -114,15 +110,12 @@ class Measurer:
         return sorted(layers, key=lambda i: self.description.layers[i].number)
 
     def _gradient_rows(self, layers: Sequence[int]) -> dict[int, Array | None]:
-        rows: dict[int, Array | None] = {}
-        for i in self._in_turn(layers):
-            layer = self.description.layers[i]
-            gradient = layer.parameter.grad
-            rows[i] = None if gradient is None else layer.rows(gradient)
-        return rows
+        turns = self._in_turn(layers)
+        chosen = [self.description.layers[i] for i in turns]
+        return dict(zip(turns, rows_of(chosen, [layer.parameter.grad for layer in chosen]), strict=True))
 
     def _weight_rows(self) -> list[Array]:
-        rows = {i: self.description.layers[i].weights() for i in self._turns}
+        rows = dict(zip(self._turns, weights_of([self.description.layers[i] for i in self._turns]), strict=True))
         return [rows[i] for i in range(len(rows))]
 
     def forget_gradients(self) -> None:
@@ -132,7 +125,7 @@ class Measurer:
     def read_weights(self) -> None:
         """Accumulate over the weights as they are now, and keep them as the previous ones."""
         if isinstance(self._set, DeviceSet):
-            self._set.weights([layer.on_device(layer.parameter) for layer in self.description.layers])
+            self._set.weights([layer.parameter for layer in self.description.layers])
         else:
             self._set.weights(self._weight_rows())
 
@@ -153,8 +146,10 @@ class Measurer:
 
     def gradients(self, layers: Sequence[int], scale: float | torch.Tensor | None = None) -> dict[int, Array | None]:
         """Copies of the gradients of some layers on the host, for ``full`` and raw rows; None where there is none."""
-        divisor = np.float32(1.0 if scale is None else float(scale))
-        return {i: None if rows is None else rows / divisor for i, rows in self._gradient_rows(layers).items()}
+        factor = number_of(1.0 if scale is None else scale)  # its copy goes ahead of the gradients'
+        given = self._gradient_rows(layers)
+        divisor = np.float32(factor.number() if isinstance(factor, HostCopy) else factor)
+        return {i: None if rows is None else rows / divisor for i, rows in given.items()}
 
     def full(self, gradients: Mapping[int, Array | None]) -> tuple[Measurement, Measurement]:
         """The full set per filter and per layer; ``gradients`` as read before the step, NaN where there is none."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from deeptracker.errors import InputError
+from deeptracker.record.hostcopy import HostCopy, number_of
 from deeptracker.record.layers import Layer
 
 
@@ -24,9 +25,9 @@ class Optimizers:
         several = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
         self.all = [_inner(optimizer) for optimizer in several]
 
-    def rates(self) -> list[float]:
-        """Learning rate of every parameter group."""
-        return [float(group["lr"]) for optimizer in self.all for group in optimizer.param_groups]
+    def rates(self) -> list[float | HostCopy]:
+        """Learning rate of every parameter group; one that is a tensor on a device is on its way."""
+        return [number_of(group["lr"]) for optimizer in self.all for group in optimizer.param_groups]
 
     def assign(self, layers: Sequence[Layer]) -> None:
         """Tell each layer the number of its parameter group, −1 where it has none (frozen)."""
@@ -64,6 +65,13 @@ def either(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | Non
     return a if b is None else b if a is None else a + b.to(a.device)
 
 
+def where_set(flag: torch.Tensor | None, value: torch.Tensor | None) -> torch.Tensor | None:
+    """``value`` where the flag is set, else one: without asking the device."""
+    if flag is None or value is None:
+        return None
+    return torch.where(flag.to(value.device) > 0, value, torch.ones_like(value))
+
+
 def _inner(given: Any) -> torch.optim.Optimizer:
     """What a library wrapped in an optimizer of its own (accelerate, Lightning): that one has the hooks."""
     inner = getattr(given, "optimizer", given)
@@ -72,4 +80,4 @@ def _inner(given: Any) -> torch.optim.Optimizer:
     return inner
 
 
-__all__ = ["Optimizers", "either"]
+__all__ = ["Optimizers", "either", "where_set"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deeptracker.record.layers import Layer
+from deeptracker.record.layers import Layer, weights_of
 
 Array = np.ndarray[Any, Any]
 
@@ -21,9 +21,10 @@ def raw_rows(
     ``gradients`` holds what was read before the optimizer's step; NaN where a layer has none.
     """
     out = {}
-    for number in sorted(chosen, key=lambda i: layers[i].number):  # sharded weights are read in one order
+    numbers = sorted(chosen, key=lambda i: layers[i].number)  # sharded weights are read in one order
+    for number, rows in zip(numbers, weights_of([layers[i] for i in numbers]), strict=True):
         layer = layers[number]
-        weight = layer.in_c_order(layer.weights()).copy()
+        weight = layer.in_c_order(rows).copy()
         gradient = gradients.get(number)
         missing = np.full_like(weight, np.nan)
         out[f"weights/{number}"] = {

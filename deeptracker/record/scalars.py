@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from deeptracker.conform import variable
 from deeptracker.errors import InputError
-from deeptracker.record.hostcopy import HostCopy
+from deeptracker.record.hostcopy import HostCopy, number_of
 
 _OURS = {"loss", "learning_rate", "grad_norm", "steps", "step_skipped", "wall_time", "recorder_seconds", "iteration"}
 
@@ -56,7 +56,7 @@ class Scalars:
         if self._last is not None and step <= self._last and not late:
             raise InputError(f"log(): step {step} has its row already; log before the step() that follows it")
         try:
-            values = {name: _number(value) for name, value in scalars.items()}
+            values = {name: number_of(value) for name, value in scalars.items()}
         except (TypeError, ValueError):
             raise InputError(f"log(): every scalar must be one number, not {scalars}") from None
         if self._open is not None and late:
@@ -68,23 +68,24 @@ class Scalars:
         """The row of the last step is written: it takes no more scalars."""
         self._open = None
 
-    def row(self, step: int, loss: Any, rates: Sequence[float], skipped: torch.Tensor | int | None) -> dict[str, Any]:
-        """The row of ``step``; numbers that are still on a device are ``HostCopy``.
+    def row(
+        self, step: int, loss: Any, rates: Sequence[float | HostCopy], skipped: torch.Tensor | int | None
+    ) -> dict[str, Any]:
+        """The row of ``step``; numbers that are still on a device are ``HostCopy``, see ``arrived``.
 
         ``skipped`` tells whether the optimizer left the weights alone. The axis of parameter groups is fixed by the
         first row: the rate of a group that was added later is a scalar of its own, ``learning_rate_<number>``.
         """
         if self.groups is None:
             self.groups = len(rates)
-        known = np.full(self.groups, np.nan)
-        known[: len(rates)] = rates[: self.groups]
+        known = [*rates[: self.groups], *[np.nan] * (self.groups - len(rates))]
         spent = self._spent()
         row: dict[str, Any] = {
-            "loss": np.nan if loss is None else _number(loss),
+            "loss": np.nan if loss is None else number_of(loss),
             "learning_rate": known,
             "grad_norm": np.nan,
             "steps": -1 if self._last is None else step - self._last,
-            "step_skipped": 0 if skipped is None else _number(skipped),
+            "step_skipped": 0 if skipped is None else number_of(skipped),
             "wall_time": time.time(),
             "recorder_seconds": spent - self._told,
         }
@@ -95,12 +96,22 @@ class Scalars:
         return row
 
 
-def _number(value: Any) -> float | HostCopy:
-    if not isinstance(value, torch.Tensor):
-        return float(value)
-    if value.numel() != 1:
-        raise InputError(f"a scalar must be one number, not a tensor of shape {tuple(value.shape)}")
-    return HostCopy(value) if value.device.type == "cuda" else float(value.detach())
+def have_arrived(row: Mapping[str, Any]) -> bool:
+    """Whether ``arrived`` would not wait."""
+    numbers = [*row.values(), *row["learning_rate"]]
+    return all(number.ready() for number in numbers if isinstance(number, HostCopy))
 
 
-__all__ = ["Scalars"]
+def arrived(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the numbers that were on their way."""
+    return {
+        name: np.array([_number(one) for one in value]) if name == "learning_rate" else _number(value)
+        for name, value in row.items()
+    }
+
+
+def _number(value: Any) -> Any:
+    return value.number() if isinstance(value, HostCopy) else value
+
+
+__all__ = ["Scalars", "arrived", "have_arrived"]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from deeptracker.errors import InputError
-from deeptracker.record.batches import Batches
+from deeptracker.record.batches import Batch, Batches
 from deeptracker.record.describe import find
 from deeptracker.record.follower import Follower
 from deeptracker.record.hooks import Hooks
@@ -21,13 +21,13 @@ from deeptracker.record.host import host_facts
 from deeptracker.record.hostcopy import HostCopy
 from deeptracker.record.layers import Layer
 from deeptracker.record.measure import Measurer, Reading
-from deeptracker.record.optimizers import Optimizers, either
+from deeptracker.record.optimizers import Optimizers, either, where_set
 from deeptracker.record.outbox import Outbox, Parcel
 from deeptracker.record.plan import Plan
 from deeptracker.record.probe import Probe
 from deeptracker.record.ranks import is_sharded
 from deeptracker.record.raw import raw_rows
-from deeptracker.record.scalars import Scalars
+from deeptracker.record.scalars import Scalars, arrived, have_arrived
 from deeptracker.record.tables import Tables
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.sink import Sink
@@ -41,7 +41,7 @@ Rows = dict[str, dict[str, Any]]
 class Turn:
     """What the hooks saw of the iteration in progress."""
 
-    rates: list[float] | None = None
+    rates: list[float | HostCopy] | None = None
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
     skipped: torch.Tensor | None = None
     scales: dict[int, torch.Tensor | None] = field(default_factory=dict)
@@ -185,11 +185,15 @@ class Snapshots:
         rows = self._other_rows(step, turn)
         if turn.read and reading is None:
             self._measure().forget_gradients()
-        self._send(sink, step, rows, scalars, reading)
-        if batch is not None:  # last: a batch that does not fit costs nothing else
-            row = self._batches.row(*batch)
-            self._tables.open(sink, "batches", {"sample": np.arange(self._batches.size or 0)})
-            sink.append("batches", step, row)
+        told, refused = None, None
+        if batch is not None:
+            try:
+                told = self._batches.take(*batch)
+            except Exception as error:  # a batch that does not fit costs nothing else
+                refused = error
+        self._send(sink, step, rows, scalars, reading, told)
+        if refused is not None:
+            raise refused
 
     def _read_missing(self, turn: Turn, step: int) -> None:
         """Gradients that no hook read: of a step that was skipped, or one whose number came as a surprise."""
@@ -200,8 +204,8 @@ class Snapshots:
             mine = range(len(layers)) if optimizer is None else self._optimizers.layers_of(optimizer, layers)
             if wanted := [layer for layer in mine if layer not in have]:
                 # An optimizer that divides by a scale itself leaves gradients scaled only where it skips its step.
-                skipped = turn.skipped is not None and bool(turn.skipped)
-                self._read_gradients(turn, wanted, keep, turn.scales.get(id(optimizer)) if skipped else None)
+                scale = where_set(turn.skipped, turn.scales.get(id(optimizer)))
+                self._read_gradients(turn, wanted, keep, scale)
 
     def _other_rows(self, step: int, turn: Turn) -> Rows:
         """Rows of the schedules that are rare."""
@@ -216,7 +220,9 @@ class Snapshots:
             rows["filters/probe"], rows["layers/probe"] = self._probe.measure(self._description)
         return rows
 
-    def _send(self, sink: Sink, step: int, rows: Rows, scalars: dict[str, Any], reading: Reading | None) -> None:
+    def _send(
+        self, sink: Sink, step: int, rows: Rows, scalars: dict[str, Any], reading: Reading | None, batch: Batch | None
+    ) -> None:
         steps = -1 if self._last_dense is None else step - self._last_dense
         whole = self.plan.budget is None or self.plan.budget.is_whole(self.records)
         if reading is not None:
@@ -224,22 +230,24 @@ class Snapshots:
             self.records += 1
 
         def ready() -> bool:
-            arriving = (value for value in scalars.values() if isinstance(value, HostCopy))
-            return (reading is None or reading.ready()) and all(value.ready() for value in arriving)
+            return (reading is None or reading.ready()) and have_arrived(scalars) and (batch is None or batch.ready())
 
         def deliver(sink: Sink) -> None:
-            arrived: dict[str, Any] = {k: v.number() if isinstance(v, HostCopy) else v for k, v in scalars.items()}
-            arrived["step_skipped"] = int(arrived["step_skipped"] > 0)
+            numbers = arrived(scalars)
+            numbers["step_skipped"] = int(numbers["step_skipped"] > 0)
             if reading is not None:
-                filters, layers, arrived["grad_norm"] = reading.finish()
+                filters, layers, numbers["grad_norm"] = reading.finish()
                 for group, dense in (("filters/dense", filters), ("layers/dense", layers)):
                     row: dict[str, Any] = {**dense, "steps": steps}
                     rows[group] = row if whole or self.plan.budget is None else self.plan.budget.core(row)
             for group, values in rows.items():
                 self._tables.open(sink, group)
                 sink.append(group, step, values)
-            self._tables.open(sink, "scalars", {"param_group": np.arange(len(arrived["learning_rate"]))})
-            sink.append("scalars", step, arrived)
+            self._tables.open(sink, "scalars", {"param_group": np.arange(len(numbers["learning_rate"]))})
+            sink.append("scalars", step, numbers)
+            if batch is not None:
+                self._tables.open(sink, "batches", {"sample": np.arange(batch.size)})
+                sink.append("batches", step, batch.row())
 
         self._outbox.add(Parcel(ready, deliver), sink)
 

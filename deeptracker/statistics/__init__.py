@@ -1,7 +1,7 @@
 """One pass over parameters: accumulators with merge laws, and the statistics that follow from them."""
 
-from deeptracker.statistics.accumulate import GRADIENT, WEIGHT, accumulate_gradients, accumulate_weights
-from deeptracker.statistics.derive import derive
+from deeptracker.statistics.accumulate import GRADIENT, MOMENTS, WEIGHT, accumulate_gradients, accumulate_weights
+from deeptracker.statistics.derive import derive, no_gradients
 from deeptracker.statistics.distributions import (
     HISTOGRAM_EDGES,
     THRESHOLDS,
@@ -18,6 +18,7 @@ from deeptracker.statistics.standard import StandardSet, rows_of, warm_up
 __all__ = [
     "GRADIENT",
     "HISTOGRAM_EDGES",
+    "MOMENTS",
     "THRESHOLDS",
     "WEIGHT",
     "StandardSet",
@@ -30,6 +31,7 @@ __all__ = [
     "histogram",
     "histogram_quartiles",
     "merge",
+    "no_gradients",
     "quartiles",
     "rows_of",
     "stable_rank",
