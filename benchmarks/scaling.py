@@ -69,9 +69,7 @@ def measure(client: Any, path: Path, stage: str) -> tuple[Stage, dict[str, list[
     for task in client.get_task_stream(start=began, stop=ended):
         for part in task["startstops"]:
             if part["action"] == "compute":
-                kinds[str(task["name"]) if "name" in task else _kind(task["key"])].append(
-                    part["stop"] - part["start"]
-                )
+                kinds[_kind(task["key"])].append(part["stop"] - part["start"])
                 spans.append((part["start"], part["stop"]))
     return Stage(len(spans), sum(itertools.chain(*kinds.values())), _idle(spans, began, ended), nbytes), kinds
 
