@@ -13,15 +13,13 @@ if TYPE_CHECKING:
 SECONDS_UNHEARD = 60.0
 # Pages of Dask say what is computed to whoever asks, also where the rest is encrypted: not beyond the machine.
 PAGES = "127.0.0.1:0"
-# Workers share the cores, so each task takes one: codecs (zarrs works with Rayon), linear algebra, k-means, kernels.
+# Workers share the cores, so each task takes one: codecs (zarrs works with Rayon), linear algebra, k-means.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
     "BLOSC_NTHREADS": "1",
-    "ZARR_THREADING__MAX_WORKERS": "1",
 }
 
 
