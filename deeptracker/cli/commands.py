@@ -140,10 +140,12 @@ def serve(
 def analyze(
     run: RunPath,
     cluster: Annotated[
-        str | None, typer.Option(metavar="PROFILE", help="Start workers: 'local', or a YAML profile.")
+        str | None,
+        typer.Option(metavar="PROFILE", help="Start workers: 'local', or a YAML profile (docs/clusters.md)."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Use the workers of a running Dask scheduler.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Use the workers of a running Dask scheduler, tcp://host:port."),
     ] = None,
     stages: Annotated[
         str | None, typer.Option(help="Only these, separated by commas: index, anomalies, correlation, thin.")

@@ -19,7 +19,7 @@ from deeptracker.store import Run
 def test_analyze__a_frozen_worker_is_given_up_and_a_new_one_takes_part(
     path: Path, alone: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deeptracker.cluster._SECONDS_UNHEARD", 5.0)
+    monkeypatch.setattr("deeptracker.cluster.local.SECONDS_UNHEARD", 15.0)
     with connect(Profile(workers=2, threads=1)) as client:
         workers = client.run(os.getpid)
         address, victim = next(iter(workers.items()))
