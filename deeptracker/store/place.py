@@ -1,6 +1,7 @@
 """Where a run lies, or a part of it: the one noun that everything in the store reads from and writes to.
 
-``Folder`` is a path of this machine. Nothing above asks what kind of place it is.
+``Folder`` is a path of this machine, ``Bucket`` a prefix of an object store. Both do the same things, each in its own
+way; nothing above them asks which it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from zarr.abc.store import Store
 
 from deeptracker.errors import InputError
+from deeptracker.store.bucket import Bucket
 from deeptracker.store.folder import Folder
 from deeptracker.store.layout import LOG
 
@@ -144,11 +146,14 @@ def place_of(path: str | Path | Place) -> Any:
     InputError
         An address of a kind that is not known.
     """
-    if isinstance(path, Folder):
+    if isinstance(path, Folder | Bucket):
         return path
     text = str(path)
+    # pathlib makes one slash of two: an address that came through it is still one.
+    if text.startswith(("s3://", "s3:/")):
+        return Bucket.at(text)
     if "://" in text:
-        raise InputError(f"{text}: runs in object stores cannot be opened yet: give a folder")
+        raise InputError(f"{text}: a run lies in a folder or at s3://BUCKET/PREFIX")
     return Folder(text).expanduser()
 
 
