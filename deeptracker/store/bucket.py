@@ -80,6 +80,10 @@ class Bucket:
         """Another in the same prefix."""
         return self.parent / name
 
+    def resolve(self) -> Bucket:
+        """An address has no links in it."""
+        return self
+
     # Looking
 
     def is_file(self) -> bool:

@@ -40,8 +40,10 @@ def _machine() -> str:
         return ""
 
 
-def _is_dead(document: dict[str, Any]) -> bool:
-    """Whether the process that wrote this ran here, and runs no more."""
+def _is_free(document: dict[str, Any]) -> bool:
+    """Whether nobody holds this: it was copied with a folder, or its process ran here and runs no more."""
+    if "lease" not in document:
+        return True
     if not _machine() or document.get("machine") != _machine():
         return False
     try:
@@ -112,10 +114,11 @@ class Lease:
                 return tag  # our own: the answer to the first request was lost
             if seen and tag != seen:
                 raise self._held(document)
-            if not seen and not _is_dead(document):
+            free = _is_free(document)
+            if not seen and not free:
                 _log.warning("%s: waiting to see whether %s still writes it", self._run, document.get("holder"))
             seen = tag
-            if _is_dead(document) or _now() - since > LEASE:
+            if free or _now() - since > LEASE:
                 try:
                     return objects.put(self._bucket, self._key, self._text(), tag)
                 except objects.ReplacedError:
@@ -176,7 +179,7 @@ class Lease:
 def is_leased(bucket: str, key: str) -> bool:
     """Whether a writer has renewed its lease lately, the clocks of server and reader being about the same."""
     found = _read(bucket, key)
-    if found is None or _is_dead(found[0]):
+    if found is None or _is_free(found[0]):
         return False
     return (datetime.now(UTC) - found[2]).total_seconds() < LEASE
 

@@ -214,6 +214,7 @@ class LogWriter:
         try:
             with self._files, self._reporting():
                 self._flush()
+                self._lock.check()
                 self._disk.finish()
         finally:
             self._lock.release()
@@ -242,15 +243,19 @@ class LogWriter:
 
     def _flush(self) -> None:
         with self._files:
-            if not self._pending:
-                self._pending = self._take()
-            if not self._pending:
-                return
-            self._disk.add((group, block, self._columns(group, block)) for group, block in self._pending)
-            with self._buffers:
-                for group, block in self._pending:
-                    self._rows[group].give_back(block)
-            self._pending = []
+            if self._pending:  # what an earlier attempt could not write goes first
+                self._add_pending()
+            self._pending = self._take()
+            if self._pending:
+                self._add_pending()
+
+    def _add_pending(self) -> None:
+        self._lock.check()
+        self._disk.add((group, block, self._columns(group, block)) for group, block in self._pending)
+        with self._buffers:
+            for group, block in self._pending:
+                self._rows[group].give_back(block)
+        self._pending = []
 
     def _take(self) -> list[tuple[str, Block]]:
         taken = []
