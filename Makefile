@@ -14,8 +14,11 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); name yours with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables]' \
-	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables,cloud]' \
+	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate \
+	    flask flask-cors cryptography jmespath py-partiql-parser requests responses xmltodict
+	# The object store of the tests. botocore asks for an older python-dateutil than it needs.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps moto boto3 botocore s3transfer
 	touch $@
 
 # Trains a small CNN on real images with a fault planted, records every iteration, analyses, reports.

@@ -21,6 +21,7 @@ class ObjectStore:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
+        self.refuses = False
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
         self.port = 0
@@ -28,6 +29,9 @@ class ObjectStore:
 
     def _counted(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        if self.refuses:
+            start("403 Forbidden", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>InvalidAccessKeyId</Code><StringToSign>for nobody to see</StringToSign></Error>"]
         answer: Iterable[bytes] = self._app(environ, start)
         return answer
 
