@@ -14,9 +14,12 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); name yours with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables]' \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables,cloud,cluster]' \
 	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate \
-	    "triton; sys_platform == 'linux' and platform_machine == 'x86_64'"
+	    jsonschema "triton; sys_platform == 'linux' and platform_machine == 'x86_64'" \
+	    flask flask-cors cryptography jmespath py-partiql-parser requests responses xmltodict
+	# The object store of the tests. botocore asks for an older python-dateutil than it needs.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps moto boto3 botocore s3transfer
 	touch $@
 
 # Trains a small CNN on real images with a fault planted, records every iteration, analyses, reports.

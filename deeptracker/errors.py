@@ -39,3 +39,7 @@ class MissingGroupError(DeepTrackerError, LookupError):
 
 class MissingExtraError(DeepTrackerError, ImportError):
     """An optional package is not installed: the message names the extra to install."""
+
+
+class UnreachableError(RunError):
+    """The object store of a run does not answer, or refuses: check network, endpoint and credentials."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,22 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Run:
         }
         writer.put("anomalies/events", build("anomalies/events", arrays, {}))
     return open_run(path)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Any]:
+    """An S3 API server with the bucket ``runs``; see ``objectstore``."""
+    from objectstore import ObjectStore
+
+    store = ObjectStore()
+    assert store.request("PUT", "/runs") == 200
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def buckets(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The server, and an environment that leads to it."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server

@@ -1,10 +1,11 @@
-"""Analyse every run of a folder with one client, and write a table over them.
+"""Analyse every run of a folder or bucket with one client, and write a table over them.
 
 Runs that are up to date cost nothing. A run that cannot be analysed stops none of the others: all failures are told
 at the end, and the exit code is 1. The table (``FOLDER/nightly.csv``, or ``--out`` with a name in ``.parquet``) has a
 row a run: how far it is, how it ended, its strongest event, what the analysis took.
 
     python workflows/nightly.py runs
+    python workflows/nightly.py s3://bucket/runs
     python workflows/nightly.py runs --match 'resnet*' --cluster cluster/local.yaml --out tables/tonight.parquet
 """
 
@@ -16,7 +17,8 @@ import sys
 import time
 from contextlib import nullcontext
 from fnmatch import fnmatch
-from pathlib import Path
+from io import BytesIO
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -24,7 +26,7 @@ import pandas as pd
 import deeptracker as dt
 from deeptracker.cluster import connect
 from deeptracker.errors import DeepTrackerError, InputError
-from deeptracker.store import list_runs
+from deeptracker.store import list_runs, place_of
 
 EVENT = ("iteration", "cause", "layers", "classes", "false_per_1000")  # of the strongest one
 FOUND = ["loss", "accuracy", "anomalies", *(f"event_{name}" for name in EVENT), "seconds", "failure"]
@@ -49,14 +51,15 @@ def findings(run: dt.Run) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Analyse, tell, write the table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder that holds the runs")
+    parser.add_argument("folder", type=place_of, help="folder, or s3://BUCKET/PREFIX, that holds the runs")
     parser.add_argument("--match", default="*", help="names of runs, as a shell would match them")
     parser.add_argument("--cluster", help='"local", a YAML profile, or tcp://host:port; default: as each run needs')
-    parser.add_argument("--out", type=Path, help="the table, .csv or .parquet; default FOLDER/nightly.csv")
+    parser.add_argument("--out", type=place_of, help="the table, .csv or .parquet; default FOLDER/nightly.csv")
     asked = parser.parse_args(arguments)
     out = asked.out or asked.folder / "nightly.csv"
     try:
-        if out.suffix not in (".csv", ".parquet"):
+        kind = PurePosixPath(out.name).suffix
+        if kind not in (".csv", ".parquet"):
             raise InputError(f"{out}: the table is written as .csv or .parquet")
         table = list_runs(asked.folder)
         table = table[[fnmatch(name, asked.match) for name in table["name"]]].reset_index(drop=True)
@@ -67,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             for number, name in enumerate(table["name"], 1):
                 began = time.perf_counter()
                 try:
-                    found.append(findings(dt.analyze(asked.folder / name, client=client)))
+                    found.append(findings(dt.analyze(dt.open_run(asked.folder / name), client=client)))
                     said = f"anomalies: {found[-1]['anomalies']}"
                 except Exception as error:  # whatever it is, the other runs want their turn
                     kind = "" if isinstance(error, DeepTrackerError) else f"{type(error).__name__}: "
@@ -79,8 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     table = pd.concat([table, pd.DataFrame(found, columns=FOUND)], axis=1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False) if out.suffix == ".csv" else table.to_parquet(out, index=False)
+    content = BytesIO()
+    table.to_csv(content, index=False) if kind == ".csv" else table.to_parquet(content, index=False)
+    out.write([content.getvalue()])
     failed = table[table["failure"].notna()]
     print(f"{len(table) - len(failed)} of {len(table)} runs analysed; table: {out}")
     for name, failure in zip(failed["name"], failed["failure"], strict=True):

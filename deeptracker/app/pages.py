@@ -12,7 +12,8 @@ from deeptracker.app.catalogue import catalogue_html
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.frame import EXPLORER, SINGLE
 from deeptracker.errors import NotARunError, RunError
-from deeptracker.store import list_runs, open_run
+from deeptracker.store import list_runs, open_run, place_of
+from deeptracker.store.place import Place
 from deeptracker.view.timeline import FONT
 
 
@@ -27,7 +28,7 @@ def page(path: str | Path) -> Any:
     ------
     RunError : the path is neither a run nor a folder with runs.
     """
-    return explorer(open_run(path)) if is_run(path) else folder(Path(path))
+    return explorer(open_run(path)) if is_run(path) else folder(place_of(path))
 
 
 def is_run(path: str | Path) -> bool:
@@ -35,7 +36,7 @@ def is_run(path: str | Path) -> bool:
     try:
         open_run(path)
     except NotARunError:
-        if not Path(path).is_dir() or len(list_runs(path)) == 0:
+        if not place_of(path).is_dir() or len(list_runs(path)) == 0:
             raise
         return False
     return True
@@ -57,7 +58,7 @@ def explorer(run: Any) -> Any:
     return template
 
 
-def folder(path: Path) -> Any:
+def folder(path: Place) -> Any:
     """The catalogue of a folder; with ``?run=NAME`` in the address, that run's explorer."""
     wanted = (pn.state.session_args or {}).get("run")
     if wanted:

@@ -19,7 +19,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)]
+RunPath = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of the run, or s3://BUCKET/PREFIX.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in a stable, documented form.")]
 
 
@@ -88,7 +90,7 @@ def info(run: RunPath, as_json: AsJson = False) -> None:
 
 @app.command("list", rich_help_panel="Look")
 def list_(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds runs.")] = Path("runs"),
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder (or s3:// prefix) that holds runs.")] = "runs",
     as_json: AsJson = False,
 ) -> None:
     """The runs of a folder."""
@@ -122,7 +124,7 @@ def events(
 
 @app.command(rich_help_panel="Look")
 def serve(
-    path: Annotated[Path, typer.Argument(metavar="RUN_OR_DIR", help="A run, or a folder that holds runs.")],
+    path: Annotated[str, typer.Argument(metavar="RUN_OR_DIR", help="A run, or a folder that holds runs.")],
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 5006,
     password: Annotated[
@@ -151,7 +153,7 @@ def analyze(
         str | None, typer.Option(help="Only these, separated by commas: index, anomalies, correlation, thin.")
     ] = None,
     reference: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="RUN", help="Earlier run whose tail sets the alarm level; repeatable."),
     ] = None,
 ) -> None:

@@ -177,7 +177,7 @@ def _print_ingest(console: Console, ingest: dict[str, Any]) -> None:
         console.print(f"  {escape(line)}", style="dim", highlight=False)
 
 
-def print_list(console: Console, folder: Path, runs: pd.DataFrame) -> None:
+def print_list(console: Console, folder: str, runs: pd.DataFrame) -> None:
     """Print the runs of a folder, one line each."""
     if runs.empty:
         console.print(f"no runs in {folder}", highlight=False, markup=False)
@@ -191,7 +191,8 @@ def print_list(console: Console, folder: Path, runs: pd.DataFrame) -> None:
     for row in runs.to_dict("records"):
         name, state = escape(str(row["name"])), str(row["state"])
         if state not in _STATES:
-            table.add_row(name, f"[red]unreadable: deeptracker info {escape(str(folder / str(row['name'])))}[/]")
+            place = escape(f"{folder.rstrip('/')}/{row['name']}")
+            table.add_row(name, f"[red]unreadable: deeptracker info {place}[/]")
             continue
         passes = f"{row['passes']:,.0f} × {row['images']:,.0f}" if row["passes"] else "–"
         table.add_row(

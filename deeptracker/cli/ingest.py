@@ -22,7 +22,9 @@ def ingest(
             show_default=False,
         ),
     ],
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the new run.", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Folder of the new run, or s3://BUCKET/PREFIX.", show_default=False)
+    ],
     include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only layers whose names match.")] = None,
     exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="Not the layers whose names match.")] = None,
     steps_per_epoch: Annotated[

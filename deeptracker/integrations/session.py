@@ -15,6 +15,7 @@ from deeptracker.integrations.answers import Answers
 from deeptracker.integrations.scalars import named, settings
 from deeptracker.recording.guard import Guard, say
 from deeptracker.recording.recorder import Recorder
+from deeptracker.store import place_of
 
 _GIVEN = {"self", "path", "model", "optimizer"}
 # A training that was interrupted in a notebook leaves its session behind; the next one of the same run ends it.
@@ -38,7 +39,7 @@ class Session:
 
     def __init__(self, path: str | Path | None, images: Mapping[str, Any] | None, options: Mapping[str, Any]) -> None:
         check_options(options)
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else place_of(path)
         self.recorder: Recorder | None = None
         self.last: int | None = None  # number of the last step of this session
         self._images, self._options = images, dict(options)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from deeptracker.errors import InputError
 from deeptracker.ingest import Gathering, Outcome, find_sources
-from deeptracker.store import LogWriter
+from deeptracker.store import LogWriter, place_of
 
 
 def ingest_run(
@@ -27,7 +26,7 @@ def ingest_run(
     source : a folder with files of one training, of one kind or several, or a single file. Checkpoints are ``.pt``,
         ``.pth``, ``.ckpt``, ``.safetensors`` or ``.npz`` in natural order; answers are ``.npz``, ``.parquet``,
         ``.jsonl`` or ``.csv``; tables of the last three without answers give scalars.
-    path : folder of the run; it must not hold one yet.
+    path : folder of the run, or ``s3://BUCKET/PREFIX``; it must not hold one yet.
     include, exclude : regular expressions on names of layers.
     steps_per_epoch : optimizer steps an epoch; where checkpoints or tables count epochs, these are multiplied by it.
     progress : called with what is being done and the share of it that is.
@@ -43,7 +42,7 @@ def ingest_run(
     MissingExtraError
         No file can be read without a package that is not installed.
     """
-    outcome = Outcome(Path(path))
+    outcome = Outcome(place_of(path))
     if outcome.path.exists():
         raise InputError(f"{path} exists already: ingest to another path")
     say = progress or (lambda what, share: None)
@@ -55,7 +54,7 @@ def ingest_run(
         with LogWriter(outcome.path, resume=False) as sink:
             gathering.write(sink)
     except BaseException:
-        shutil.rmtree(outcome.path, ignore_errors=True)  # it was not there before, and half a run is none
+        place_of(outcome.path).remove()  # it was not there before, and half a run is none
         raise
     say("written", 1.0)
     return outcome

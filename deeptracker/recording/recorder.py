@@ -13,6 +13,7 @@ from deeptracker.errors import InputError, MissingExtraError
 from deeptracker.recording.guard import Guard, say
 from deeptracker.recording.resuming import settle
 from deeptracker.recording.sinks import open_sink
+from deeptracker.store import place_of
 
 try:
     import torch
@@ -29,7 +30,8 @@ class Recorder:
 
     Parameters
     ----------
-    path : folder of the run. An existing run is resumed; another process writing it is an error.
+    path : folder of the run, or ``s3://BUCKET/PREFIX``. An existing run is resumed; another
+        process writing it is an error.
     model : the module that trains.
     optimizer : its optimizer or optimizers. With it, gradients are read in the pre-step hook, as the optimizer
         receives them; without it, all is read in ``step``.
@@ -90,7 +92,7 @@ class Recorder:
             raise InputError(f'statistics={statistics!r} is unknown; the set that exists is "standard"')
         if (probe is None) != (probe_every is None):
             raise InputError("probe and probe_every belong together: give both or none")
-        self.path = Path(path)
+        self.path = place_of(path)
         self._guard = Guard(strict)
         self._flush_secs, self._model = flush_secs, model
         self._begun = self._closed = False

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from typing import Any
 
 from deeptracker.recording.guard import say
 from deeptracker.sink import Sink
 from deeptracker.store import LogWriter
+from deeptracker.store.place import Place
 
 
-def settle(sink: Sink, path: Path, step: int, flush_secs: float) -> tuple[Sink, Path]:
+def settle(sink: Sink, path: Place, step: int, flush_secs: float) -> tuple[Sink, Any]:
     """Where the first row of this session goes, ``step`` being its number.
 
     Rows at or past ``step`` are dropped; a training that starts from the beginning goes to ``path-2``, ``path-3``, ….
@@ -30,7 +31,7 @@ def settle(sink: Sink, path: Path, step: int, flush_secs: float) -> tuple[Sink, 
     return sink, path
 
 
-def _next_free(path: Path) -> Path:
+def _next_free(path: Place) -> Any:
     candidates = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in candidates if not candidate.exists())
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from deeptracker.sink import Row, Sink
 from deeptracker.store import LogWriter
+from deeptracker.store.place import Place
 
 
 class SilentSink:
@@ -54,7 +54,7 @@ class SilentSink:
         """Nothing."""
 
 
-def open_sink(path: Path, rank: int, *, resume: bool, flush_secs: float) -> Sink:
+def open_sink(path: Place, rank: int, *, resume: bool, flush_secs: float) -> Sink:
     """The sink of a rank."""
     return SilentSink() if rank else LogWriter(path, resume=resume, flush_secs=flush_secs)
 

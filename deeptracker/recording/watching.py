@@ -142,7 +142,7 @@ def watch(
     """
     if log not in ("gradients", "parameters", "all", None):
         raise InputError(f'log={log!r} is unknown: "gradients", "parameters" or "all"; all are recorded anyway')
-    where = Path(path) if path is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+    where = path if path is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
     return Watch(where, model, optimizer=optimizer, every=log_freq, **options)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.core.metadata.v3 import ArrayV3Metadata
+from zarr.storage import LocalStore
 
 from deeptracker.errors import DamagedRunError
-from deeptracker.store.durable import Batch
+from deeptracker.store.place import Batch, Place, place_of
 from deeptracker.store.spans import Thinned
 from deeptracker.store.zarrays import Filling, Writable, read_metadata, reshaped
 
@@ -31,9 +31,9 @@ class RowFiles:
     metadata : what the array says of itself, where that is at hand.
     """
 
-    def __init__(self, folder: Path, metadata: ArrayV3Metadata | None = None) -> None:
-        self.folder = folder
-        self._metadata = metadata or read_metadata(folder)
+    def __init__(self, folder: Place | Path, metadata: ArrayV3Metadata | None = None) -> None:
+        self.folder = place_of(folder)
+        self._metadata = metadata or read_metadata(self.folder)
         self.file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
 
@@ -67,16 +67,23 @@ class RowFiles:
         """Shape of one row."""
         return tuple(self._metadata.shape[1:])
 
-    def file(self, number: int, folder: Path | None = None) -> Path:
-        """Path of one file of the array, or of an array like it in another ``folder``."""
-        return (folder or self.folder).joinpath("c", str(number), *("0" for _ in self.file_shape[1:]))
+    def file(self, number: int, folder: Place | None = None) -> Any:
+        """One file of the array, or of an array like it in another ``folder``."""
+        return (folder or self.folder).joinpath(*self._name(number))
 
-    def _view(self, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
+    def _name(self, number: int) -> tuple[str, ...]:
+        return ("c", str(number), *("0" for _ in self.file_shape[1:]))
+
+    def _view(self, shape: tuple[int, ...], fast: bool, files: Any) -> zarr.Array[Any]:
+        brought = self.folder.fetch(["/".join(self._name(int(number))) for number in files])
+        if brought is not None:
+            return reshaped(self._metadata, brought, shape, fast)
         found = self._views.get((shape, fast))
         if found is None:
             if len(self._views) > 8:
                 self._views.clear()
-            found = self._views[shape, fast] = reshaped(self._metadata, self.folder, shape, fast)
+            store = LocalStore(self.folder, read_only=True)
+            found = self._views[shape, fast] = reshaped(self._metadata, store, shape, fast)
         return found
 
     def read(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
@@ -105,17 +112,18 @@ class RowFiles:
             return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[
                 (slice(None), *rest)
             ]
-        self._check_present(files)
+        if self.folder.is_here:
+            self._check_present(files)
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
         try:
             if whole and count * 2 >= stop - start:
-                block = self._view((stop, *padded), True)[(slice(start, stop), *(slice(None) for _ in padded))]
+                block = self._view((stop, *padded), True, files)[(slice(start, stop), *(slice(None) for _ in padded))]
                 picked = (
                     slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
                 )
                 return np.asarray(block)[(picked, *(slice(0, n) for n in self.row_shape))]
-            view = self._view((stop, *self.row_shape), False)
+            view = self._view((stop, *self.row_shape), False, files)
             if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):
                 return np.asarray(view[(slice(first, last + 1, rows.step), *rest)])
             return np.asarray(view.oindex[(rows, *rest)])
@@ -158,9 +166,9 @@ class RowFiles:
             if offset and not gone:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
-            part = batch.aside()
-            filling.add(Writable(self._metadata, part, (size, *self.row_shape)), slice(0, rows), block)
-            batch.move(part.joinpath("c", *("0" for _ in self.file_shape)), self.file(number))
+            place, there = batch.file(self.folder, number, len(self.file_shape))
+            array = Writable(self._metadata, place, ((there + 1) * size, *self.row_shape))
+            filling.add(array, slice(there * size, there * size + rows), block)
             done += take
         self.set_rows(start + len(data), batch)
 
@@ -177,13 +185,20 @@ class RowFiles:
     def drop_after(self, rows: int) -> None:
         """Remove files that hold no row before ``rows``."""
         folder = self.folder / "c"
-        for child in folder.iterdir() if folder.is_dir() else ():
-            if child.name.isdigit() and int(child.name) * self.file_rows >= rows:
-                shutil.rmtree(child) if child.is_dir() else child.unlink()
+        past = [
+            child
+            for child in (folder.iterdir() if folder.is_dir() else ())
+            if child.name.isdigit() and int(child.name) * self.file_rows >= rows
+        ]
+        plain = [child.name for child in past if child.is_file()]
+        folder.drop(plain)
+        for child in past:
+            if child.name not in plain:
+                child.remove(strict=True)
 
 
 @lru_cache(maxsize=2048)
-def row_files(folder: Path, history: object) -> RowFiles:
+def row_files(folder: Place | Path, history: object) -> RowFiles:
     """An open array, kept for as long as the ``history`` it belongs to is the same."""
     return RowFiles(folder)
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from deeptracker.errors import DeepTrackerError, NotARunError
 from deeptracker.store.commit import holds_run
-from deeptracker.store.durable import is_locked
 from deeptracker.store.layout import LOCK
+from deeptracker.store.place import Place, place_of
 from deeptracker.store.run import Run, open_run
 from deeptracker.store.space import bytes_on_disk
 
@@ -20,7 +20,7 @@ COLUMNS = ("name", "iterations", "layers", "filters", "passes", "images", "bytes
 
 def state(run: Run) -> str:
     """``live`` while a writer holds the run, ``closed`` after its close, ``interrupted`` where it never closed."""
-    if is_locked(run.path / LOCK):
+    if (run.path / LOCK).is_locked():
         return "live"
     return "closed" if run.commit.closed else "interrupted"
 
@@ -54,7 +54,7 @@ def _moment(seconds: object) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def list_runs(folder: str | Path) -> pd.DataFrame:
+def list_runs(folder: str | Path | Place) -> pd.DataFrame:
     """The runs directly below a folder, by name. A run that cannot be opened says why in ``state``.
 
     Raises
@@ -62,18 +62,20 @@ def list_runs(folder: str | Path) -> pd.DataFrame:
     NotARunError
         There is no such folder.
     """
-    place = Path(folder).expanduser()
+    place = place_of(folder)
     if not place.is_dir():
         raise NotARunError(f"{place} is not a folder: give the folder that holds the runs")
-    rows = []
-    for child in sorted(place.iterdir()):
-        if not holds_run(child):
-            continue
-        try:
-            rows.append(summary(open_run(child)))
-        except DeepTrackerError as error:
-            rows.append({"name": child.name, "state": str(error)})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    found = place.at_once(_row, sorted(place.iterdir(), key=lambda child: child.name))
+    return pd.DataFrame([row for row in found if row is not None], columns=COLUMNS)
+
+
+def _row(child: Place) -> dict[str, Any] | None:
+    if not holds_run(child):
+        return None
+    try:
+        return summary(open_run(child))
+    except DeepTrackerError as error:
+        return {"name": child.name, "state": str(error)}
 
 
 __all__ = ["bytes_on_disk", "list_runs", "state", "summary"]

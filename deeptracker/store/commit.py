@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from deeptracker.errors import DamagedRunError, NewerRunError, NotARunError
 from deeptracker.schema import SCHEMA_VERSION
-from deeptracker.store.durable import write_file
-from deeptracker.store.layout import COMMIT, LOG, run_folder
+from deeptracker.store.layout import COMMIT, LOG
+from deeptracker.store.place import Marker, Place, run_place
 from deeptracker.store.spans import NOTHING, Span, Thinned
 
 
@@ -146,17 +145,17 @@ def _decode_thinned(entry: Mapping[str, Any] | None) -> Thinned:
     return NOTHING if entry is None else Thinned(tuple(Span(*s) for s in entry["spans"]), entry["renewed"])
 
 
-def save_commit(folder: Path, commit: Commit) -> None:
-    """Make a state count: written aside, fsynced, renamed, folder fsynced."""
-    write_file(folder / COMMIT, [_encode(commit)])
+def save_commit(marker: Marker, commit: Commit) -> None:
+    """Make a state count, atomically and durably; ``marker`` is that of ``commit.json``."""
+    marker.write([_encode(commit)])
 
 
-def holds_run(path: str | Path) -> bool:
+def holds_run(path: str | Path | Place) -> bool:
     """Whether a path leads to a run."""
-    return (run_folder(path) / COMMIT).is_file()
+    return (run_place(path) / COMMIT).is_file()
 
 
-def load_commit(path: str | Path) -> Commit:
+def load_commit(path: str | Path | Place) -> Commit:
     """The state that counts now.
 
     Raises
@@ -168,7 +167,7 @@ def load_commit(path: str | Path) -> Commit:
     DamagedRunError
         The marker cannot be understood.
     """
-    folder = run_folder(path)
+    folder = run_place(path)
     try:
         raw = (folder / COMMIT).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -190,7 +189,7 @@ def load_commit(path: str | Path) -> Commit:
         ) from None
 
 
-def _why_no_run(folder: Path) -> str:
+def _why_no_run(folder: Place) -> str:
     remedy = "give the path of a run, such as runs/demo"
     if not folder.exists():
         return f"{folder} does not exist: {remedy}"
@@ -206,7 +205,7 @@ def _why_no_run(folder: Path) -> str:
     return f"{folder} is not a run (it has no {COMMIT}): {remedy}"
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """Changes whenever the marker is replaced; costs one stat."""
-    status = os.stat(path / COMMIT)
-    return status.st_ino, status.st_mtime_ns
+def stamp(path: Place) -> tuple[Any, ...]:
+    """Changes whenever the marker is replaced; costs one look."""
+    seen: tuple[Any, ...] = (path / COMMIT).stamp()
+    return seen

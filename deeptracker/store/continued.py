@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deeptracker.store.arrays import RowFiles
+from deeptracker.store.place import Place
 from deeptracker.store.zarrays import Writable
 
 
@@ -24,14 +22,14 @@ class Continued:
     axis, rows : the axis that grows, and how many rows along it stay.
     """
 
-    folder: Path
+    folder: Place
     axis: str
     rows: int
 
     def share(self, name: str, array: Writable) -> tuple[int, np.ndarray[Any, Any]]:
         """Give an array its first rows.
 
-        Files that hold nothing but rows that stay get a second name (a hard link; a copy where the file system knows
+        Files that hold nothing but rows that stay get a second name (a hard link; a copy where there are
         none). They are never written to again: each version is written once.
 
         Returns
@@ -42,24 +40,11 @@ class Continued:
         size = earlier.file_rows
         alike = earlier.file_shape == array.files and earlier.dtype == array.dtype
         whole = self.rows // size if alike and 0 not in earlier.row_shape else 0
-        for number in range(whole):
-            target = earlier.file(number, array.folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            link(earlier.file(number), target)
+        array.folder.at_once(lambda n: earlier.file(n, array.folder).share(earlier.file(n)), range(whole))
         if whole * size == self.rows:
             return self.rows, np.empty((0, *earlier.row_shape), earlier.dtype)
         everything = tuple(slice(None) for _ in earlier.row_shape)
         return whole * size, earlier.read(slice(whole * size, self.rows), everything)
 
 
-def link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-__all__ = ["Continued", "link"]
+__all__ = ["Continued"]

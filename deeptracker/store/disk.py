@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +15,9 @@ from deeptracker.errors import InputError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
-from deeptracker.store.durable import Batch, move_folders, sync_trees
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.layout import LOG, MAKING, TAIL, is_plain
+from deeptracker.store.layout import COMMIT, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.place import Place
 from deeptracker.store.rows import Block
 from deeptracker.store.shards import cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
 from deeptracker.store.spans import Span
@@ -34,12 +31,13 @@ class Disk:
 
     Parameters
     ----------
-    path : folder of the run; the caller holds its lock.
+    path : where the run lies; the caller holds its lock.
     resume : go on with a run that is there.
     """
 
-    def __init__(self, path: Path, resume: bool) -> None:
+    def __init__(self, path: Place, resume: bool) -> None:
         self.path = path
+        self._marker = (path / COMMIT).marker()
         if holds_run(path):
             if not resume:
                 raise InputError(f"{path} already holds a run: choose another path, or resume it")
@@ -55,11 +53,10 @@ class Disk:
         """Make a state count, then remove the files of the tail that it no longer names."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         commit = replace(commit, generation=self.commit.generation + 1, when=now)
-        save_commit(self.path, commit)
+        save_commit(self._marker, commit)
         stale = {file.name for file in self.commit.tail} - {file.name for file in commit.tail}
         self.commit = commit
-        for name in stale:
-            (self.path / TAIL / name).unlink(missing_ok=True)
+        (self.path / TAIL).drop(stale)
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Merge attributes into those of the run."""
@@ -108,7 +105,7 @@ class Disk:
         if not keep:
             return
         self.save(cut_rows(self.path, self.commit, keep, self._tail_name()))
-        batch, shortened = Batch(self.path / MAKING / "shards", self.path / LOG), []
+        batch, shortened = (self.path / MAKING / "shards").batch(self.path / LOG), []
         for group in keep:
             growth = self.commit.groups[group]
             places = [self.path / LOG / group / name for name in growth.columns]
@@ -136,7 +133,7 @@ class Disk:
                 commit = move_rows(self.path, commit, group, growth.rows)
         make_group(self.path / LOG, commit.attributes)
         self.save(replace(commit, tail=(), closed=True))
-        shutil.rmtree(self.path / MAKING, ignore_errors=True)
+        (self.path / MAKING).remove()
 
     def put(self, tables: Mapping[str, xr.Dataset]) -> None:
         """Write static groups (or the coordinates of empty growing ones) in one commit, replacing earlier ones."""
@@ -144,10 +141,10 @@ class Disk:
         filling = Filling()
         for group, table in tables.items():
             folder = making_folder(self.path, group, version)
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
             write_group(folder, group, table.compute(), filling)
         filling.finish()
-        sync_trees(making_folder(self.path, group, version) for group in tables)
+        self.path.sync(making_folder(self.path, group, version) for group in tables)
         groups = {path: growth for path, growth in self.commit.groups.items() if path not in tables}
         versions = {**self.commit.tables, **dict.fromkeys(tables, version)}
         self.save(replace(self.commit, groups=groups, tables=versions))
@@ -160,44 +157,44 @@ class Disk:
     def _clean(self) -> None:
         """Remove what a killed writer left: files of the tail and unfinished parts that no commit names."""
         named = {file.name for file in self.commit.tail}
-        for child in (self.path / TAIL).iterdir() if (self.path / TAIL).is_dir() else ():
-            if child.name not in named:
-                child.unlink()
+        if (self.path / TAIL).is_dir():
+            (self.path / TAIL).drop([c.name for c in (self.path / TAIL).iterdir() if c.name not in named])
         tables = {making_folder(self.path, *item) for item in self.commit.tables.items()}
         for child in (self.path / MAKING).iterdir() if (self.path / MAKING).is_dir() else ():
             if child not in tables:
-                shutil.rmtree(child, ignore_errors=True)
+                child.remove()
         remove_thinned(self.path, self.commit)
 
     def _finish_moves(self) -> None:
         """Bring tables that were committed but not yet moved to their place in the hierarchy."""
         places = ((making_folder(self.path, *item), item[0]) for item in self.commit.tables.items())
-        moves = [(making, group) for making, group in places if making.is_dir()]
+        moves = [(making, group) for making, group in places if (making / "zarr.json").is_file()]
         for _, group in moves:
             make_parents(self.path / LOG, group)
-        move_folders((making, self.path / LOG / group) for making, group in moves)
+        self.path.move((making, self.path / LOG / group) for making, group in moves)
 
     def _tail_name(self) -> str:
         return f"{self.commit.generation + 1:09d}.tail"
 
 
-def remove_thinned(path: Path, commit: Commit) -> None:
+def remove_thinned(path: Place, commit: Commit) -> None:
     """Delete the files of shards that a commit says are thinned, where they are still there."""
     for group, growth in commit.groups.items():
         gone = {str(number) for number in growth.thinned.shards(growth.shard_rows)}
         for name, column in growth.columns.items() if gone else ():
             place = path / LOG / group / name / "c"
             if place.is_dir() and not is_plain(column.shape, column.dims):
-                for number in gone.intersection(os.listdir(place)):
-                    shutil.rmtree(place / number)
+                for child in place.iterdir():
+                    if child.name in gone:
+                        child.remove(strict=True)
 
 
-def making_folder(path: Path, group: str, version: int) -> Path:
+def making_folder(path: Place, group: str, version: int) -> Any:
     """Where a table is made before it moves into the hierarchy."""
     return path / MAKING / f"{group.replace('/', '~')}.{version}"
 
 
-def read_table(path: Path, commit: Commit, group: str) -> xr.Dataset | None:
+def read_table(path: Place, commit: Commit, group: str) -> xr.Dataset | None:
     """A static group (or the coordinates of a growing one) as a commit has it, lazily indexed, or None."""
     version = commit.tables.get(group)
     if version is None:

@@ -93,21 +93,28 @@ class Batch:
         self._moves: list[tuple[Path, Path]] = []
         self._made: list[Path] = []
 
-    def aside(self) -> Path:
+    def _aside(self) -> Path:
         """A path for one more file or folder in the making."""
         if not self._moves:
             self.making.mkdir(parents=True, exist_ok=True)
         return self.making / f"{len(self._moves)}.part"
 
-    def move(self, source: Path, target: Path) -> None:
-        """Have a finished file take the place of ``target``."""
-        self._moves.append((source, target))
+    def file(self, array: Path, number: int, axes: int) -> tuple[Path, int]:
+        """Where a file of a Zarr array is written, to count as file ``number`` of ``array``.
+
+        Returns
+        -------
+        Folder of an array beside, of which file 0 is that file; and 0.
+        """
+        part, rest = self._aside(), ("0",) * (axes - 1)
+        self._moves.append((part.joinpath("c", "0", *rest), array.joinpath("c", str(number), *rest)))
+        return part, 0
 
     def write(self, target: Path, content: bytes) -> None:
         """Have these bytes take the place of ``target``."""
-        aside = self.aside()
+        aside = self._aside()
         aside.write_bytes(content)
-        self.move(aside, target)
+        self._moves.append((aside, target))
 
     def made(self, folder: Path) -> None:
         """Make a folder durable with all that is in it then; it was made in its place, where nothing counted yet."""
@@ -154,6 +161,16 @@ def move_folders(moves: Iterable[tuple[Path, Path]]) -> None:
         shutil.rmtree(_old(source), ignore_errors=True)
 
 
+def link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system knows no links."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _old(source: Path) -> Path:
     return source.with_name(source.name + ".old")
 
@@ -167,7 +184,7 @@ class WriterLock:
         Another writer holds it.
     """
 
-    def __init__(self, path: Path, run: Path, patience: float = 0.3) -> None:
+    def __init__(self, path: Path, run: object, patience: float = 0.3) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + patience
@@ -186,6 +203,9 @@ class WriterLock:
         # A forked child (a data loader's worker) inherits the descriptor, and would keep the lock past our death.
         reference = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _close_in_child(reference))
+
+    def check(self) -> None:
+        """It is held until it is let go: nothing to look at."""
 
     def release(self) -> None:
         """Let go; a second call does nothing."""
@@ -227,6 +247,7 @@ __all__ = [
     "Batch",
     "WriterLock",
     "is_locked",
+    "link",
     "make_folder",
     "move_folders",
     "sync_trees",

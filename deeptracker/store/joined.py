@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from deeptracker.errors import DamagedRunError, RunError
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.commit import Column, Commit, load_commit, stamp
 from deeptracker.store.layout import LOG, TAIL, is_plain
+from deeptracker.store.place import Place
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.tail import read_tail
 
@@ -23,7 +23,7 @@ _ATTEMPTS = 5
 
 
 @lru_cache(maxsize=32)
-def _history(folder: Path, seen: tuple[int, int]) -> Commit:
+def _history(folder: Place, seen: tuple[Any, ...]) -> Commit:
     return load_commit(folder)
 
 
@@ -41,7 +41,7 @@ class JoinedArray(BackendArray):
     group, name : the variable.
     """
 
-    def __init__(self, folder: Path, commit: Commit, group: str, name: str) -> None:
+    def __init__(self, folder: Place, commit: Commit, group: str, name: str) -> None:
         growth = commit.groups[group]
         self.folder, self.group, self.name = folder, group, name
         self.run, self.cuts, self.generation, self.growth = commit.run, commit.cuts, commit.generation, growth
@@ -171,16 +171,15 @@ class JoinedArray(BackendArray):
 
     def _from_tail(self, rows: np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
         out = np.full((len(rows), *self.column.shape), self.fill, self.dtype)
-        found = 0
-        for name, start, count in self.tail:
-            low, high = np.searchsorted(rows, (start, start + count))
-            if low == high:
-                continue
-            found += high - low
-            block = read_tail(self.folder / TAIL / name, self.run, self.group, self.name)
+        wanted = [(name, start, *np.searchsorted(rows, (start, start + count))) for name, start, count in self.tail]
+        wanted = [one for one in wanted if one[2] < one[3]]
+        blocks = self.folder.at_once(
+            lambda one: read_tail(self.folder / TAIL / one[0], self.run, self.group, self.name), wanted
+        )
+        for (_, start, low, high), block in zip(wanted, blocks, strict=True):
             if block is not None:
                 out[low:high] = block[rows[low:high] - start]
-        if found != len(rows):
+        if sum(high - low for _, _, low, high in wanted) != len(rows):
             raise DamagedRunError("the tail lacks rows that were committed")
         return outer(out, rest)
 
@@ -203,7 +202,7 @@ def outer(block: np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
     return block
 
 
-def read_rows(folder: Path, commit: Commit, group: str, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+def read_rows(folder: Place, commit: Commit, group: str, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
     """Rows [start, stop) of a variable, loaded."""
     return JoinedArray(folder, commit, group, name).rows(slice(start, stop))
 

@@ -1,13 +1,12 @@
 """How arrays lie on disk: shards, inner chunks, codecs, fill values. No reading or writing here.
 
-A run is a folder: ``log.zarr`` is one Zarr v3 hierarchy; marker, tail, lock and what is being made lie beside it,
-since a foreign file inside the hierarchy makes other Zarr tools warn.
+A run is a folder, or a prefix in a bucket: ``log.zarr`` is one Zarr v3 hierarchy; marker, tail, lock and what is
+being made lie beside it, since a foreign file inside the hierarchy makes other Zarr tools warn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -27,12 +26,6 @@ MAKING = "making"
 LOCK = "lock"
 ANALYSIS_LOCK = "analysis.lock"
 SCRATCH = "scratch"
-
-
-def run_folder(path: str | Path) -> Path:
-    """``RUN`` of either ``RUN`` or ``RUN/log.zarr``: both name the run."""
-    folder = Path(path).expanduser()
-    return folder.parent if folder.name == LOG else folder
 
 
 @dataclass(frozen=True, slots=True)

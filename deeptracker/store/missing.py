@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from deeptracker.schema.derived import STAGES
@@ -21,7 +20,7 @@ _MAKERS = {
 }
 
 
-def why_missing(path: Path, group: str, groups: Iterable[str], stages: Mapping[str, Mapping[str, Any]]) -> str:
+def why_missing(path: object, group: str, groups: Iterable[str], stages: Mapping[str, Mapping[str, Any]]) -> str:
     """One line: what is not there, and what makes it.
 
     Parameters

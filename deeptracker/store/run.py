@@ -16,25 +16,26 @@ import pandas as pd
 import xarray as xr
 from xarray.core import indexing
 
-from deeptracker.errors import InputError, MissingGroupError
+from deeptracker.errors import MissingGroupError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import read_table
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.labels import labelled
-from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain, run_folder
+from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain
 from deeptracker.store.missing import why_missing
+from deeptracker.store.place import Place, run_place
 from deeptracker.store.space import bytes_by_group, thinned_table
 from deeptracker.store.stage import StageWriter, load_stages
 from deeptracker.store.tables import read_group, variable_attributes
 
 
-def open_run(path: str | Path) -> Run:
+def open_run(path: str | Path | Place) -> Run:
     """Open a run: metadata only, whatever its size.
 
     Parameters
     ----------
-    path : ``RUN`` or ``RUN/log.zarr``.
+    path : ``RUN`` or ``RUN/log.zarr``; a folder, or ``s3://BUCKET/PREFIX`` (docs/buckets.md).
 
     Raises
     ------
@@ -45,10 +46,8 @@ def open_run(path: str | Path) -> Run:
     DamagedRunError
         Its marker cannot be understood.
     """
-    if "://" in str(path):
-        raise InputError(f"{path}: runs in object stores cannot be opened yet: give a folder")
-    folder = run_folder(path)
-    return Run(folder, load_commit(folder), load_stages(folder))
+    place = run_place(path)
+    return Run(place, *place.at_once(lambda load: load(place), (load_commit, load_stages)))
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,19 @@ class Run:
 
     Parameters
     ----------
-    path : folder of the run.
+    path : where the run lies, a ``pathlib.Path`` or a ``Bucket``.
     commit : the state that is read.
     stages : what each derived stage was made from; see ``write_stage``.
     """
 
-    path: Path
+    path: Any
     commit: Commit
     stages: Mapping[str, dict[str, Any]]
 
-    def __getstate__(self) -> tuple[Path, Commit, dict[str, Any]]:
+    def __getstate__(self) -> tuple[Any, Commit, dict[str, Any]]:
         return self.path, self.commit, dict(self.stages)
 
-    def __setstate__(self, state: tuple[Path, Commit, dict[str, Any]]) -> None:
+    def __setstate__(self, state: tuple[Any, Commit, dict[str, Any]]) -> None:
         for name, value in zip(("path", "commit", "stages"), state, strict=True):
             object.__setattr__(self, name, value)
 

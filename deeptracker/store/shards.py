@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from deeptracker import conform
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, TailFile
-from deeptracker.store.durable import Batch, move_folders, sync_trees
 from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
+from deeptracker.store.place import Place
 from deeptracker.store.tables import variable_attributes
 from deeptracker.store.tail import write_tail
 from deeptracker.store.zarrays import Filling, make_array, make_group
@@ -24,9 +23,9 @@ from deeptracker.store.zarrays import Filling, make_array, make_group
 _MERGE_FILES = 32
 
 
-def make_parents(log: Path, group: str) -> None:
+def make_parents(log: Place, group: str) -> None:
     """Zarr groups above a group, where they are missing."""
-    for parent in list((log / group).relative_to(log).parents)[:-1]:
+    for parent in map(str, list(PurePosixPath(group).parents)[:-1]):
         if not (log / parent / "zarr.json").is_file():
             make_group(log / parent, {})
 
@@ -37,7 +36,7 @@ def rows_per_shard(columns: Mapping[str, Column]) -> int:
     return shard_rows(max(sizes))
 
 
-def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
+def move_rows(folder: Place, commit: Commit, group: str, stop: int) -> Commit:
     """Copy rows of a group from the tail into shards, up to row ``stop``; returns the state that says so.
 
     A few variables at a time are in memory. Nothing counts before the returned state is saved: until then the files
@@ -48,7 +47,7 @@ def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
     make_parents(folder / LOG, group)
     if not (place / "zarr.json").is_file():
         make_group(place, {"description": conform.declaration(group).description})
-    filling, batch = Filling(), Batch(folder / MAKING / "shards", folder / LOG)
+    filling, batch = Filling(), (folder / MAKING / "shards").batch(folder / LOG)
     for name in growth.columns:
         rows = read_rows(folder, commit, group, name, growth.shards, stop)
         if growth.shards:
@@ -63,10 +62,10 @@ def move_rows(folder: Path, commit: Commit, group: str, stop: int) -> Commit:
     return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
 
 
-def _begin(place: Path, group: str, name: str, growth: Growth, rows: np.ndarray[Any, Any], filling: Filling) -> None:
+def _begin(place: Place, group: str, name: str, growth: Growth, rows: np.ndarray[Any, Any], filling: Filling) -> None:
     """A new array with its first rows; whatever a killed writer left in its place is gone."""
     column = growth.columns[name]
-    shutil.rmtree(place, ignore_errors=True)
+    place.remove()
     fill = -1 if name == growth.axis else conform.variable(group, name).fill
     grid, attributes = (
         growing_grid(column.shape, growth.shard_rows, column.dims),
@@ -75,7 +74,7 @@ def _begin(place: Path, group: str, name: str, growth: Growth, rows: np.ndarray[
     filling.begin(make_array(place, rows.shape, np.dtype(column.dtype), fill, grid, column.dims, attributes), rows)
 
 
-def _array(folder: Path, group: str, name: str, growth: Growth) -> RowFiles:
+def _array(folder: Place, group: str, name: str, growth: Growth) -> RowFiles:
     """The array, which is made first where its variable appeared late: rows before it hold the fill value."""
     place, column = folder / LOG / group / name, growth.columns[name]
     if not (place / "zarr.json").is_file():
@@ -85,12 +84,12 @@ def _array(folder: Path, group: str, name: str, growth: Growth) -> RowFiles:
         earlier = np.full((growth.shards, *column.shape), conform.variable(group, name).fill, column.dtype)
         _begin(aside, group, name, growth, earlier, filling)
         filling.finish()
-        sync_trees([aside])
-        move_folders([(aside, place)])
+        folder.sync([aside])
+        folder.move([(aside, place)])
     return RowFiles(place)
 
 
-def cut_rows(folder: Path, commit: Commit, keep: Mapping[str, int], name: str) -> Commit:
+def cut_rows(folder: Place, commit: Commit, keep: Mapping[str, int], name: str) -> Commit:
     """Keep only the first rows of some groups.
 
     Rows in shards stay where they are, those past the kept ones count no more; what is kept of the tail goes into
@@ -118,7 +117,7 @@ def cut_rows(folder: Path, commit: Commit, keep: Mapping[str, int], name: str) -
     return replace(commit, groups=groups, tail=tail, cuts=commit.cuts + 1)
 
 
-def merge_tail(folder: Path, commit: Commit, name: str) -> Commit:
+def merge_tail(folder: Place, commit: Commit, name: str) -> Commit:
     """Fewer and smaller tail files: without rows that are in shards by now, small files joined.
 
     Small files are joined with earlier ones of about their size, so each row is rewritten a few times only.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +18,6 @@ from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.continued import Continued
-from deeptracker.store.durable import WriterLock, sync_trees, write_file
 from deeptracker.store.layout import (
     ANALYSIS_LOCK,
     LOG,
@@ -31,6 +29,7 @@ from deeptracker.store.layout import (
     stage_grid,
 )
 from deeptracker.store.layout import STAGES as MARKER
+from deeptracker.store.place import Lock, Place, place_of
 from deeptracker.store.regions import Region
 from deeptracker.store.tables import Chunker, Waiting, plain, write_group
 from deeptracker.store.zarrays import Filling, make_array, make_group
@@ -38,7 +37,7 @@ from deeptracker.store.zarrays import Filling, make_array, make_group
 _TIME = ("iteration", "iteration_bin", "validation")
 
 
-def load_stages(folder: Path) -> dict[str, dict[str, Any]]:
+def load_stages(folder: Place) -> dict[str, dict[str, Any]]:
     """Provenance, version and groups of every current stage; empty where nothing was analysed."""
     try:
         document = json.loads((folder / MARKER).read_bytes())
@@ -52,10 +51,10 @@ def load_stages(folder: Path) -> dict[str, dict[str, Any]]:
         ) from None
 
 
-def save_stages(folder: Path, stages: Mapping[str, Mapping[str, Any]]) -> None:
+def save_stages(folder: Path | Place, stages: Mapping[str, Mapping[str, Any]]) -> None:
     """Make these stages the current ones, atomically."""
     text = json.dumps({"schema_version": 1, "stages": stages}, ensure_ascii=False, indent=1)
-    write_file(folder / MARKER, [text.encode()])
+    (place_of(folder) / MARKER).write([text.encode()])
 
 
 def package_version() -> str:
@@ -85,7 +84,7 @@ class StageWriter:
 
     Parameters
     ----------
-    path : folder of the run.
+    path : where the run lies.
     stage : name of the stage, first part of its groups' paths.
     provenance : how it is made.
     before : version of which rows can stay (``put_many(after=…)``); None where everything is written anew.
@@ -96,16 +95,16 @@ class StageWriter:
         Another process analyses the run, or has replaced the version of which rows were to stay.
     """
 
-    def __init__(self, path: Path, stage: str, provenance: Mapping[str, Any], before: int | None = None) -> None:
+    def __init__(self, path: Place, stage: str, provenance: Mapping[str, Any], before: int | None = None) -> None:
         if stage not in STAGES:
             raise InputError(f"there is no stage {stage!r}: stages are {', '.join(STAGES)}")
         self.path, self.stage, self._before = path, stage, before
         self._provenance = dict(provenance)
         self._groups: dict[str, int] = {}
-        self._lock: WriterLock | None = None
+        self._lock: Lock | None = None
 
     def __enter__(self) -> StageWriter:
-        self._lock = WriterLock(self.path / ANALYSIS_LOCK, self.path)
+        self._lock = (self.path / ANALYSIS_LOCK).lock(self.path)
         self._started = time.perf_counter()
         base = self.path / LOG / self.stage
         taken = [int(child.name) for child in base.iterdir() if child.name.isdigit()] if base.is_dir() else []
@@ -176,9 +175,9 @@ class StageWriter:
         if group in self._groups:
             raise InputError(f"{group!r} was written already in this stage")
         conform.check(dataset, group)
-        for parent in list((self._folder / rest).relative_to(self._folder).parents)[:-1]:
-            if not (self._folder / parent / "zarr.json").is_file():
-                make_group(self._folder / parent, {}, durable=False)
+        for parent in list(PurePosixPath(rest).parents)[:-1]:
+            if not (self._folder / str(parent) / "zarr.json").is_file():
+                make_group(self._folder / str(parent), {}, durable=False)
         before = self._continued(group, after, dataset)
         layout = _layout if rows is None else _layout_of(rows)
         waiting = write_group(self._folder / rest, group, dataset, filling, layout, before)
@@ -196,10 +195,12 @@ class StageWriter:
     ) -> None:
         try:
             if kind is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder.remove()
                 return
-            shutil.rmtree(self._folder / SCRATCH, ignore_errors=True)
-            sync_trees([self._folder])
+            (self._folder / SCRATCH).remove()
+            self.path.sync([self._folder])
+            assert self._lock is not None
+            self._lock.check()
             stages = load_stages(self.path)
             old = stages.get(self.stage)
             stages[self.stage] = {
@@ -212,7 +213,7 @@ class StageWriter:
             }
             save_stages(self.path, stages)
             if old is not None:
-                shutil.rmtree(self.path / LOG / self.stage / str(old["version"]), ignore_errors=True)
+                (self.path / LOG / self.stage / str(old["version"])).remove()
         finally:
             if self._lock is not None:
                 self._lock.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from deeptracker.schema import group_of
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import Grid, table_grid
-from deeptracker.store.zarrays import Filling, Writable, make_array, make_group
+from deeptracker.store.place import Place
+from deeptracker.store.zarrays import Filling, NotAnArrayError, Writable, make_array, make_group
 
 _COORDINATES = "coordinates"
 Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
@@ -75,7 +76,7 @@ def _storable_dataset(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def write_group(
-    folder: Path,
+    folder: Place,
     group: str,
     dataset: xr.Dataset,
     filling: Filling,
@@ -143,7 +144,7 @@ class TableArray(BackendArray):
     history : changes when the group is written again.
     """
 
-    def __init__(self, places: tuple[Path, ...], label: str, name: str, history: object) -> None:
+    def __init__(self, places: tuple[Place, ...], label: str, name: str, history: object) -> None:
         self.places, self.label, self.name, self.history = places, label, name, history
         files = row_files(places[0] / name, history)
         self.shape, self.dtype = files.shape, files.dtype
@@ -180,7 +181,7 @@ def _texts_as_objects(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.astype(object) if array.dtype.kind == "T" else array
 
 
-def read_group(places: tuple[Path, ...], label: str, history: object, leave_out: Collection[str] = ()) -> xr.Dataset:
+def read_group(places: tuple[Place, ...], label: str, history: object, leave_out: Collection[str] = ()) -> xr.Dataset:
     """A group that was written whole, lazily indexed; coordinates and texts are loaded.
 
     Parameters
@@ -196,33 +197,48 @@ def read_group(places: tuple[Path, ...], label: str, history: object, leave_out:
         The group is not where it was written.
     """
     for _ in range(3):
-        place = next((p for p in places if (p / "zarr.json").is_file()), None)
-        if place is None:
-            break
-        try:
+        for place in places:
+            try:
+                text = (place / "zarr.json").read_bytes()
+            except FileNotFoundError:
+                continue
             ordered = (place, *(p for p in places if p != place))
-            return _read_group(ordered, label, history, leave_out)
-        except FileNotFoundError:
-            continue
+            with suppress(FileNotFoundError):
+                found = _read_group(ordered, json.loads(text)["attributes"], label, history, leave_out)
+                if (place / "zarr.json").is_file():  # else it moved while it was listed
+                    return found
+            break
+        else:
+            break
     raise DamagedRunError(f"{label} is missing: deeptracker verify RUN names every damaged part")
 
 
-def _read_group(places: tuple[Path, ...], label: str, history: object, leave_out: Collection[str]) -> xr.Dataset:
-    attributes = json.loads((places[0] / "zarr.json").read_bytes())["attributes"]
+def _read_group(
+    places: tuple[Place, ...], attributes: dict[str, Any], label: str, history: object, leave_out: Collection[str]
+) -> xr.Dataset:
     auxiliary = set(attributes.pop(_COORDINATES, "").split())
-    data: dict[str, Any] = {}
-    coordinates: dict[str, Any] = {}
-    for child in sorted(child for child in places[0].iterdir() if (child / "zarr.json").is_file()):
+
+    def read(child: Any) -> tuple[str, bool, xr.Variable] | None:
+        try:
+            metadata = row_files(child, history)
+        except (FileNotFoundError, NotADirectoryError, NotAnArrayError):
+            return None
         name = child.name
-        if name in leave_out or json.loads((child / "zarr.json").read_bytes())["node_type"] != "array":
-            continue
-        files = row_files(child, history)
         lazy: Any = indexing.LazilyIndexedArray(TableArray(places, label, name, history))
-        variable = xr.Variable(files.dims, lazy, files.attributes)
-        is_coordinate = files.dims == (name,) or name in auxiliary
-        if is_coordinate or files.dtype.kind == "T":
-            variable = xr.Variable(files.dims, _texts_as_objects(np.asarray(variable.values)), files.attributes)
-        (coordinates if is_coordinate else data)[name] = variable
+        variable = xr.Variable(metadata.dims, lazy, metadata.attributes)
+        is_coordinate = metadata.dims == (name,) or name in auxiliary
+        if is_coordinate or metadata.dtype.kind == "T":
+            variable = xr.Variable(metadata.dims, _texts_as_objects(np.asarray(variable.values)), metadata.attributes)
+        return name, is_coordinate, variable
+
+    data: dict[str, xr.Variable] = {}
+    coordinates: dict[str, xr.Variable] = {}
+    children = sorted(
+        (c for c in places[0].iterdir() if c.name not in {*leave_out, "zarr.json"}), key=lambda c: c.name
+    )
+    for found in places[0].at_once(read, children):
+        if found is not None:
+            (coordinates if found[1] else data)[found[0]] = found[2]
     return xr.Dataset(data, coordinates, attributes)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from deeptracker.errors import RunError
 from deeptracker.store.disk import Disk, remove_thinned
-from deeptracker.store.durable import WriterLock
 from deeptracker.store.layout import ANALYSIS_LOCK, LOCK
 from deeptracker.store.spans import Span
 from deeptracker.store.stage import load_stages, save_stages
@@ -40,9 +39,9 @@ def delete_shards(run: Run, spans: Mapping[str, Iterable[Span]]) -> Run:
     A kill at any moment leaves either all of the rows, or a marker that says that they are gone; files that are left
     then are deleted by the next writer, the next thinning or ``verify --repair``.
     """
-    recording = WriterLock(run.path / LOCK, run.path)
+    recording = (run.path / LOCK).lock(run.path)
     try:
-        analysing = WriterLock(run.path / ANALYSIS_LOCK, run.path)
+        analysing = (run.path / ANALYSIS_LOCK).lock(run.path)
         try:
             disk = Disk(run.path, resume=True)
             if (disk.commit.run, disk.commit.cuts) != (run.commit.run, run.commit.cuts):

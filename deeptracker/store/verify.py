@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,13 @@ from deeptracker.errors import DamagedRunError
 from deeptracker.store.arrays import row_files
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import making_folder, remove_thinned
-from deeptracker.store.durable import WriterLock
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.layout import ANALYSIS_LOCK, LOCK, LOG, MAKING, TAIL, run_folder
+from deeptracker.store.layout import ANALYSIS_LOCK, LOCK, LOG, MAKING, TAIL
 from deeptracker.store.layout import STAGES as MARKER
+from deeptracker.store.place import Place, run_place
 from deeptracker.store.stage import load_stages, save_stages
 from deeptracker.store.tail import forget
+from deeptracker.store.zarrays import NotAnArrayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Finding:
         return f"{where}{rows}: {self.problem}{' (dropped; analyze makes it again)' if self.repaired else ''}"
 
 
-def verify(path: str | Path, *, repair: bool = False) -> list[Finding]:
+def verify(path: str | Path | Place, *, repair: bool = False) -> list[Finding]:
     """Read everything that is committed, and compare every checksum.
 
     Parameters
@@ -56,7 +55,7 @@ def verify(path: str | Path, *, repair: bool = False) -> list[Finding]:
     LockedRunError
         A writer holds the run that is to be repaired.
     """
-    folder = run_folder(path)
+    folder = run_place(path)
     commit = load_commit(folder)
     forget()
     row_files.cache_clear()
@@ -67,7 +66,7 @@ def verify(path: str | Path, *, repair: bool = False) -> list[Finding]:
     return findings + derived
 
 
-def _growing(folder: Path, commit: Commit) -> Iterator[Finding]:
+def _growing(folder: Place, commit: Commit) -> Iterator[Finding]:
     for group, growth in commit.groups.items():
         for name in growth.columns:
             array = JoinedArray(folder, commit, group, name)
@@ -79,7 +78,7 @@ def _growing(folder: Path, commit: Commit) -> Iterator[Finding]:
                     yield Finding(group, name, (start, stop), _cause(error))
 
 
-def _tables(folder: Path, commit: Commit) -> Iterator[Finding]:
+def _tables(folder: Place, commit: Commit) -> Iterator[Finding]:
     for group, version in commit.tables.items():
         making = making_folder(folder, group, version)
         place = making if making.is_dir() else folder / LOG / group
@@ -87,7 +86,7 @@ def _tables(folder: Path, commit: Commit) -> Iterator[Finding]:
         yield from _arrays(place, group, set() if growth is None else set(growth.columns), (commit.run, version))
 
 
-def _stages(folder: Path, commit: Commit) -> Iterator[Finding]:
+def _stages(folder: Place, commit: Commit) -> Iterator[Finding]:
     try:
         stages = load_stages(folder)
     except DamagedRunError:
@@ -99,15 +98,15 @@ def _stages(folder: Path, commit: Commit) -> Iterator[Finding]:
             yield from _arrays(place, group, set(), (commit.run, group, entry["version"]))
 
 
-def _arrays(place: Path, group: str, leave_out: set[str], history: object) -> Iterator[Finding]:
+def _arrays(place: Place, group: str, leave_out: set[str], history: object) -> Iterator[Finding]:
     if not (place / "zarr.json").is_file():
         yield Finding(group, "", (0, 0), "the group is missing")
         return
-    for child in sorted(child for child in place.iterdir() if child.is_dir() and child.name not in leave_out):
+    for child in sorted((c for c in place.iterdir() if c.is_dir() and c.name not in leave_out), key=lambda c: c.name):
         try:
-            if json.loads((child / "zarr.json").read_bytes())["node_type"] != "array":
-                continue
             files = row_files(child, history)
+        except NotAnArrayError:
+            continue
         except (OSError, ValueError, KeyError) as error:
             yield Finding(group, child.name, (0, 0), f"its metadata are damaged ({error})")
             continue
@@ -126,18 +125,17 @@ def _cause(error: Exception) -> str:
     return "a file is missing" if missing else "bytes are not what was written"
 
 
-def _repair(folder: Path, commit: Commit, findings: list[Finding]) -> list[Finding]:
-    lock = WriterLock(folder / LOCK, folder)
+def _repair(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:
+    lock = (folder / LOCK).lock(folder)
     try:
         commit = load_commit(folder)  # as the writer left it that held the lock until now
         named = {file.name for file in commit.tail}
-        for child in (folder / TAIL).iterdir() if (folder / TAIL).is_dir() else ():
-            if child.name not in named:
-                child.unlink()
+        if (folder / TAIL).is_dir():
+            (folder / TAIL).drop([child.name for child in (folder / TAIL).iterdir() if child.name not in named])
         tables = {making_folder(folder, *item) for item in commit.tables.items()}
         for child in (folder / MAKING).iterdir() if (folder / MAKING).is_dir() else ():
             if child not in tables:
-                shutil.rmtree(child, ignore_errors=True)
+                child.remove()
         remove_thinned(folder, commit)
     finally:
         lock.release()
@@ -147,7 +145,7 @@ def _repair(folder: Path, commit: Commit, findings: list[Finding]) -> list[Findi
         # What thinned rows were is known there alone: dropped, it could not be made again.
         keep = "it holds what was thinned: restore it from a copy, or delete it by hand and analyze"
         return [Finding(f.group, f.variable, f.rows, f"{f.problem}; {keep}") for f in findings]
-    lock = WriterLock(folder / ANALYSIS_LOCK, folder)
+    lock = (folder / ANALYSIS_LOCK).lock(folder)
     try:
         broken = {finding.group.split("/")[0] for finding in findings}
         stages = {} if "" in broken else load_stages(folder)
@@ -155,7 +153,7 @@ def _repair(folder: Path, commit: Commit, findings: list[Finding]) -> list[Findi
             stages.pop(name)
         save_stages(folder, stages)
         for name in broken - {""}:
-            shutil.rmtree(folder / LOG / name, ignore_errors=True)
+            (folder / LOG / name).remove()
     finally:
         lock.release()
     return [Finding(f.group, f.variable, f.rows, f.problem, repaired=True) for f in findings]

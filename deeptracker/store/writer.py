@@ -19,14 +19,14 @@ from deeptracker.errors import DeepTrackerError, InputError, RunError
 from deeptracker.sink import Row
 from deeptracker.store.commit import holds_run
 from deeptracker.store.disk import Disk
-from deeptracker.store.durable import WriterLock
-from deeptracker.store.layout import LOCK, LOG, MAKING, TAIL, run_folder
+from deeptracker.store.layout import LOCK, LOG, MAKING, TAIL
+from deeptracker.store.place import Place, run_place
 from deeptracker.store.rows import Block, Rows
 from deeptracker.store.tables import plain, same_coordinates
 
 
 class LogWriter:
-    """Writes a run to a folder; implements ``deeptracker.sink.Sink``.
+    """Writes a run; implements ``deeptracker.sink.Sink``.
 
     A row given to ``append`` is copied into memory. Every ``flush_secs`` a thread writes the new rows of all groups
     into one file of the tail and commits them; whole shards of them then move into ``log.zarr``. A kill at any
@@ -48,11 +48,9 @@ class LogWriter:
     """
 
     def __init__(
-        self, path: str | Path, *, resume: bool = True, flush_secs: float = 2.0, background: bool = True
+        self, path: str | Path | Place, *, resume: bool = True, flush_secs: float = 2.0, background: bool = True
     ) -> None:
-        if "://" in str(path):
-            raise InputError(f"{path}: object stores cannot be recorded to yet: give a folder")
-        self.path = run_folder(path)
+        self.path = run_place(path)
         if self.path.exists() and not holds_run(self.path) and (not self.path.is_dir() or _foreign(self.path)):
             raise InputError(f"{self.path} exists and is not a run: record to another path")
         self._flush_secs, self._background = flush_secs, background
@@ -68,7 +66,7 @@ class LogWriter:
         self._buffers = threading.Condition()
         self._wake, self._stop = threading.Event(), threading.Event()
         with self._reporting():
-            self._lock = WriterLock(self.path / LOCK, self.path)
+            self._lock = (self.path / LOCK).lock(self.path)
             try:
                 self._disk = Disk(self.path, resume)
             except BaseException:
@@ -216,6 +214,7 @@ class LogWriter:
         try:
             with self._files, self._reporting():
                 self._flush()
+                self._lock.check()
                 self._disk.finish()
         finally:
             self._lock.release()
@@ -244,15 +243,19 @@ class LogWriter:
 
     def _flush(self) -> None:
         with self._files:
-            if not self._pending:
-                self._pending = self._take()
-            if not self._pending:
-                return
-            self._disk.add((group, block, self._columns(group, block)) for group, block in self._pending)
-            with self._buffers:
-                for group, block in self._pending:
-                    self._rows[group].give_back(block)
-            self._pending = []
+            if self._pending:  # what an earlier attempt could not write goes first
+                self._add_pending()
+            self._pending = self._take()
+            if self._pending:
+                self._add_pending()
+
+    def _add_pending(self) -> None:
+        self._lock.check()
+        self._disk.add((group, block, self._columns(group, block)) for group, block in self._pending)
+        with self._buffers:
+            for group, block in self._pending:
+                self._rows[group].give_back(block)
+        self._pending = []
 
     def _take(self) -> list[tuple[str, Block]]:
         taken = []
@@ -292,7 +295,7 @@ class LogWriter:
                 self._flush()
 
 
-def _foreign(folder: Path) -> bool:
+def _foreign(folder: Place) -> bool:
     ours = {LOG, LOCK, TAIL, MAKING}
     return any(child.name not in ours and not child.name.startswith(".") for child in folder.iterdir())
 

@@ -16,17 +16,17 @@ from ast import literal_eval
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
-from deeptracker.store.durable import write_aside, write_file
 from deeptracker.store.layout import Grid, encoding
+from deeptracker.store.place import Place
 
 _PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
 _FAST = "zarrs.ZarrsCodecPipeline" if find_spec("zarrs") else _PLAIN
@@ -35,19 +35,22 @@ _CHOOSING = threading.Lock()
 _WAITING_BYTES = 32 << 20
 
 
-def make_group(folder: Path, attributes: Mapping[str, Any], *, durable: bool = True) -> None:
+class NotAnArrayError(ValueError):
+    """A group where an array was looked for."""
+
+
+def make_group(folder: Place, attributes: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write (or replace) the metadata of a group; not ``durable`` where the caller makes the whole folder so."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
     text = json.dumps(document, ensure_ascii=False).encode()
     if durable:
-        write_file(folder / "zarr.json", [text])
+        (folder / "zarr.json").write([text])
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_aside(folder / "zarr.json", text)
+        (folder / "zarr.json").put(text)
 
 
 def make_array(
-    folder: Path,
+    folder: Place,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     fill: object,
@@ -60,8 +63,7 @@ def make_array(
         (0, *shape[1:]) if shape else (), str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims
     )
     document = {**json.loads(text), "shape": shape, "attributes": dict(attributes)}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_aside(folder / "zarr.json", json.dumps(document, ensure_ascii=False).encode())
+    (folder / "zarr.json").put(json.dumps(document, ensure_ascii=False).encode())
     return Writable(metadata, folder, shape)
 
 
@@ -82,18 +84,23 @@ def _metadata(
     return ArrayV3Metadata.from_dict(json.loads(text)), text
 
 
-def read_metadata(folder: Path) -> ArrayV3Metadata:
+def read_metadata(folder: Place) -> ArrayV3Metadata:
     """What an array says of itself."""
-    return ArrayV3Metadata.from_dict(json.loads((folder / "zarr.json").read_bytes()))
+    document = json.loads((folder / "zarr.json").read_bytes())
+    if document["node_type"] != "array":
+        raise NotAnArrayError(f"{folder} is a group")
+    return ArrayV3Metadata.from_dict(document)
 
 
-def reshaped(metadata: ArrayV3Metadata, folder: Path, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
+def reshaped(metadata: ArrayV3Metadata, store: Store, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
     """An array to read from, with a shape that its metadata do not say (yet)."""
-    return zarr.Array(_array(metadata.update_shape(shape), LocalStore(folder, read_only=True), fast))
+    return zarr.Array(_array(metadata.update_shape(shape), store, fast))
 
 
-def _array(metadata: ArrayV3Metadata, store: LocalStore, fast: bool) -> zarr.AsyncArray[Any]:
-    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast else _PLAIN}):
+def _array(metadata: ArrayV3Metadata, store: Store, fast: bool) -> zarr.AsyncArray[Any]:
+    # zarrs reads and writes files itself; it knows nothing of what lies in this process's memory.
+    here = isinstance(store, LocalStore)
+    with _CHOOSING, zarr.config.set({"codec_pipeline.path": _FAST if fast and here else _PLAIN}):
         return zarr.AsyncArray(metadata, StorePath(store, ""), config={"write_empty_chunks": True})
 
 
@@ -106,7 +113,7 @@ class Writable:
     shape : its shape.
     """
 
-    def __init__(self, metadata: ArrayV3Metadata, folder: Path, shape: tuple[int, ...]) -> None:
+    def __init__(self, metadata: ArrayV3Metadata, folder: Place, shape: tuple[int, ...]) -> None:
         self.metadata = metadata if metadata.shape == shape else metadata.update_shape(shape)
         self.folder, self.shape = folder, shape
         self.files: tuple[int, ...] = metadata.shards or metadata.chunks
@@ -117,10 +124,15 @@ class Writable:
 
     async def write(self, key: Any, values: np.ndarray[Any, Any]) -> None:
         """Put a block in its place."""
-        if self.dtype.kind == "T":
-            await self._open(False).setitem(key, values)
-            return
-        await self._open(True).setitem(key, values)
+        store = self.folder.writing()
+        await _array(self.metadata, store, self.dtype.kind != "T").setitem(key, values)
+        if not self.folder.is_here:
+            await asyncio.to_thread(self.folder.keep, store)
+        elif self.dtype.kind != "T":
+            await self._fill_up(store, key, values)
+
+    async def _fill_up(self, store: Store, key: Any, values: np.ndarray[Any, Any]) -> None:
+        """Write what zarrs left out: files of fill values."""
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in keys or len(keys) < len(self.shape):
             keys = (*(k for k in keys if k is not Ellipsis), *(slice(None),) * len(self.shape))[: len(self.shape)]
@@ -129,10 +141,7 @@ class Writable:
             for k, n, size in zip(keys, self.shape, self.files, strict=True)
         ]
         if not all(self.folder.joinpath("c", *map(str, place)).is_file() for place in itertools.product(*spans)):
-            await self._open(False).setitem(key, values)
-
-    def _open(self, fast: bool) -> zarr.AsyncArray[Any]:
-        return _array(self.metadata, LocalStore(self.folder), fast)
+            await _array(self.metadata, store, False).setitem(key, values)
 
 
 class Filling:
@@ -176,4 +185,4 @@ async def _at_once(blocks: Iterable[tuple[Writable, Any, np.ndarray[Any, Any]]])
             raise outcome
 
 
-__all__ = ["Filling", "Writable", "make_array", "make_group", "read_metadata", "reshaped"]
+__all__ = ["Filling", "NotAnArrayError", "Writable", "make_array", "make_group", "read_metadata", "reshaped"]

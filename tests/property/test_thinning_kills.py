@@ -56,7 +56,7 @@ def killed_after(steps: int, patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(disk, "save_commit", counted(disk.save_commit))
     patch.setattr(act, "save_stages", counted(act.save_stages))
-    patch.setattr(disk.shutil, "rmtree", counted(shutil.rmtree))
+    patch.setattr("deeptracker.store.folder.shutil.rmtree", counted(shutil.rmtree))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -16,7 +16,7 @@ from deeptracker.aggregate import Source, build_index
 from deeptracker.aggregate.grown import earlier
 from deeptracker.errors import LockedRunError
 from deeptracker.store import LogWriter, Run, layout, open_run, verify
-from deeptracker.store.continued import link
+from deeptracker.store.durable import link
 from deeptracker.store.stage import save_stages
 
 VIEW = "validation/validation/raw"

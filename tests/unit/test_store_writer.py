@@ -12,7 +12,7 @@ import xarray as xr
 from deeptracker import conform
 from deeptracker.errors import InputError, LockedRunError, RunError
 from deeptracker.sink import Sink
-from deeptracker.store import LogWriter, open_run, tail
+from deeptracker.store import LogWriter, disk, open_run
 from deeptracker.store.disk import Disk
 
 VIEW = "validation/test/raw"
@@ -247,7 +247,7 @@ def test_full_disk__is_said_once_and_the_rows_come_later(writer, monkeypatch):
 
     fill(writer, 0, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(tail, "write_file", full)
+        patch.setattr(disk, "write_tail", full)
         with pytest.raises(RunError, match="No space left on device"):
             writer.flush()
     fill(writer, 3, 5)
@@ -262,7 +262,7 @@ def test_full_disk__of_the_thread_reaches_the_trainer(tmp_path, monkeypatch):
 
     writer = LogWriter(tmp_path / "run", flush_secs=0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(tail, "write_file", full)
+        patch.setattr(disk, "write_tail", full)
         fill(writer, 0, 1)
         writer._thread.join(0.5)
         with pytest.raises(RunError, match="No space left"):

@@ -1,0 +1,151 @@
+"""Recording straight to a bucket: a kill, a server that goes away, and many runs at night."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import deeptracker as dt
+from deeptracker.store import LogWriter, list_runs, open_run, place_of, verify
+from deeptracker.testing import simulate
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import sys
+import numpy as np
+from deeptracker.store import LogWriter
+
+writer = LogWriter(sys.argv[1], flush_secs=0.05)
+start = (writer.last("scalars") or -1) + 1
+print("ready", start, flush=True)
+for i in range(start, 1_000_000):
+    values = (np.arange(20_000) + i) % 300
+    answers = {"predicted": values, "correct": values % 2, "loss": (values / 8).astype(np.float16)}
+    writer.append("validation/test/raw", i, answers)
+    writer.append("scalars", i, {"loss": i / 4})
+    if i % 7 == 0:
+        writer.flush()
+        print("committed", i, flush=True)
+"""
+
+
+def test_kill__leaves_every_committed_row_and_recording_resumes_at_once(buckets: Any) -> None:
+    path, rows = "s3://runs/killed/run", 0
+    for round_ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM, path], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == f"ready {rows}\n"
+            said = [child.stdout.readline() for _ in range(3 + 6 * round_)]
+            child.send_signal(signal.SIGKILL)
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+        reported = int(said[-1].split()[1])
+        run = open_run(path)
+        answers, scalars = run.dataset("validation/test/raw"), run.dataset("scalars")
+        rows = scalars.sizes["iteration"]
+        assert rows > reported
+        expected = (np.arange(20_000)[None, :] + answers["validation"].values[:, None]) % 300
+        np.testing.assert_array_equal(answers["predicted"].values, expected)
+        np.testing.assert_array_equal(scalars["loss"].values, np.arange(rows) / 4)
+        assert list_runs("s3://runs/killed")["state"].tolist() == ["interrupted"]
+        with LogWriter(path, background=False) as writer:  # what reached one group only is dropped
+            writer.cut(min(rows, answers.sizes["validation"]))
+            rows = min(rows, answers.sizes["validation"])
+    assert verify(path) == []
+
+
+def losses(path: str | None, steps: int, meanwhile: Any = None) -> list[float]:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder = None if path is None else dt.Recorder(path, model, optimizer=optimizer, every=1, flush_secs=0.05)
+    generator, out = torch.Generator().manual_seed(1), []
+    for step in range(steps):
+        x = torch.randn(8, 6, generator=generator)
+        loss = model(x).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        out.append(loss.item())
+        if recorder is not None:
+            recorder.step(step, loss=loss)
+            meanwhile(step, recorder)
+    if recorder is not None:
+        recorder.close()
+    return out
+
+
+def test_server_that_stops__ends_no_training_is_said_once_and_loses_nothing_committed(
+    buckets: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deeptracker.store.objects._TRIES", 1)
+
+    def stop(step: int, recorder: dt.Recorder) -> None:
+        if step == 20:
+            recorder.flush()
+            buckets.stop()
+
+    try:
+        recorded = losses("s3://runs/stopped/run", 40, stop)
+    finally:
+        buckets.start()
+    assert recorded == losses(None, 40)
+    told = capsys.readouterr().err
+    assert told.count("recording failed, the training goes on") == 1
+    assert "no answer from 127.0.0.1" in told
+    run = open_run("s3://runs/stopped/run")
+    assert run.scalars["iteration"].values.tolist()[:21] == list(range(21))
+    np.testing.assert_allclose(run.scalars["loss"].values[:21], recorded[:21], rtol=1e-6)
+    assert run.dataset("filters/dense").sizes["iteration"] >= 21
+    assert verify(run.path) == []
+
+
+def test_server_that_comes_back__gets_the_rows_of_the_meantime(buckets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deeptracker.store.objects._TRIES", 1)
+
+    def pause(step: int, recorder: dt.Recorder) -> None:
+        if step == 10:
+            recorder.flush()
+            buckets.stop()
+        if step == 20:
+            buckets.start()
+
+    losses("s3://runs/paused/run", 40, pause)
+    run = open_run("s3://runs/paused/run")
+    positions = run.scalars["iteration"].values.tolist()
+    assert positions[:10] == list(range(10))
+    assert positions[-15:] == list(range(25, 40))
+    assert run.commit.closed
+
+
+def test_nightly__takes_a_bucket_and_writes_its_table_there(buckets: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("nightly", ROOT / "workflows" / "nightly.py")
+    assert spec is not None
+    assert spec.loader is not None
+    nightly = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(nightly)
+    simulate("s3://runs/night/one", model="tiny", iterations=40, images=0, passes=0)
+    broken = place_of("s3://runs/night/three/commit.json")
+    broken.put(b"{}")
+    assert nightly.main(["s3://runs/night"]) == 1
+    told = capsys.readouterr()
+    assert "1 of 2 runs analysed; table: s3://runs/night/nightly.csv" in told.out
+    table = pd.read_csv(io.BytesIO(place_of("s3://runs/night/nightly.csv").read_bytes())).set_index("name")
+    assert table["failure"].isna().to_dict() == {"one": True, "three": False}
+    assert open_run("s3://runs/night/one").stages.keys() >= {"index", "anomalies"}
+    assert os.path.exists("s3:") is False  # nothing went to a folder of that name
