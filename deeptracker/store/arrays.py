@@ -14,6 +14,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.durable import Batch
+from deeptracker.store.inner import Inner, is_ours
 from deeptracker.store.spans import Thinned
 from deeptracker.store.zarrays import Filling, Writable, read_metadata, reshaped
 
@@ -36,6 +37,7 @@ class RowFiles:
         self._metadata = metadata or read_metadata(folder)
         self.file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
+        self._inner = Inner(self._metadata, self.file) if is_ours(self._metadata) else None
 
     @property
     def file_rows(self) -> int:
@@ -115,6 +117,8 @@ class RowFiles:
                     slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
                 )
                 return np.asarray(block)[(picked, *(slice(0, n) for n in self.row_shape))]
+            if self._inner is not None and isinstance(rows, slice) and rows.step in (None, 1) and _sliced(rest):
+                return self._inner.read(range(first, last + 1), rest, self.row_shape)
             view = self._view((stop, *self.row_shape), False)
             if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):
                 return np.asarray(view[(slice(first, last + 1, rows.step), *rest)])
@@ -180,6 +184,10 @@ class RowFiles:
         for child in folder.iterdir() if folder.is_dir() else ():
             if child.name.isdigit() and int(child.name) * self.file_rows >= rows:
                 shutil.rmtree(child) if child.is_dir() else child.unlink()
+
+
+def _sliced(rest: Key) -> bool:
+    return all(isinstance(key, slice) and key.step in (None, 1) for key in rest)
 
 
 @lru_cache(maxsize=2048)
