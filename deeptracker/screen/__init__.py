@@ -6,7 +6,7 @@
 
 from deeptracker.screen.level import CELLS, Level, choose
 from deeptracker.screen.opened import coordinate, extent, opened, sizes, units, variables
-from deeptracker.screen.reading import expression, forget, read, rows, table
+from deeptracker.screen.reading import expression, forget, forget_values, read, rows, table
 
 __all__ = [
     "CELLS",
@@ -16,6 +16,7 @@ __all__ = [
     "expression",
     "extent",
     "forget",
+    "forget_values",
     "opened",
     "read",
     "rows",

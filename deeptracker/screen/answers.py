@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from deeptracker.screen.kept import Kept, state_of
 from deeptracker.screen.level import outdated, within
 from deeptracker.screen.opened import coordinate, opened, sizes
 from deeptracker.screen.picking import pick
@@ -16,8 +18,10 @@ from deeptracker.screen.reading import PIXELS, read, table
 
 MOST_ANSWERS = 48_000_000
 """Answers that one picture of all images reads; of more, the index's classes are shown."""
-BLOCK = 64
+BLOCK = 256
 ORDER_FROM = 21
+
+_known: Kept[Classes] = Kept(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,18 @@ def classes_of(run: Any, view: str) -> Classes:
     Classes keep their own order up to 20; more are ordered by similarity (the index's ``order``). Images without a
     class form one class "images".
     """
+    state = state_of(run)
+    if state is None:
+        return _classes_of(run, view)
+    return _known.get((state, view), lambda: _classes_of(run, view), lambda _: 1)
+
+
+def forget_classes() -> None:
+    """Keep no classes: they are worked out anew."""
+    _known.clear()
+
+
+def _classes_of(run: Any, view: str) -> Classes:
     amount = sizes(run, f"validation/{view}")["image"]
     images = f"images/{view.split('/')[0]}"
     target = np.zeros(amount, np.int32)
@@ -196,14 +212,31 @@ def _shares(
     run: Any, group: str, rows: NDArray[np.intp], counts: NDArray[np.int64], start: int, stop: int
 ) -> NDArray[np.float32]:
     """Share wrong of each stretch of ``counts`` images, a block of passes in memory at a time."""
-    variable, begins = opened(run, group)["correct"].variable, np.cumsum(counts) - counts
-    parts = [np.zeros((0, len(counts)), np.float32)]
-    for first in range(start, stop if len(counts) else start, BLOCK):
-        correct = pick(variable, {"validation": slice(first, min(first + BLOCK, stop))})[:, rows]
-        known = np.add.reduceat((correct >= 0).astype(np.float32), begins, axis=1)
-        wrong = np.add.reduceat((correct == 0).astype(np.float32), begins, axis=1)
-        parts.append(np.divide(wrong, known, out=np.full_like(wrong, np.nan), where=known > 0))
-    return np.concatenate(parts)
+    variable = opened(run, group)["correct"].variable
+    row_of = np.full(variable.shape[1], -1, np.int32)
+    row_of[rows] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    out = np.empty((stop - start, len(counts)), np.float32)
+    for first in range(start, stop, BLOCK):
+        correct = pick(variable, {"validation": slice(first, min(first + BLOCK, stop))})
+        share_wrong(np.ascontiguousarray(correct), row_of, out[first - start : first - start + BLOCK])
+    return out
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def share_wrong(correct: Any, row_of: Any, out: Any) -> None:
+    """Share of wrong answers of each row of images: ``correct`` (passes, images), −1 = not evaluated → ``out``
+    (passes, rows); ``row_of`` says the row of each image, −1 = none.
+    """
+    wrong, known = np.empty(out.shape[1], np.int32), np.empty(out.shape[1], np.int32)
+    for number in range(correct.shape[0]):
+        wrong[:], known[:] = 0, 0
+        for image in range(correct.shape[1]):
+            answer, row = correct[number, image], row_of[image]
+            if answer >= 0 and row >= 0:
+                known[row] += 1
+                wrong[row] += answer == 0
+        for row in range(out.shape[1]):
+            out[number, row] = np.float32(wrong[row] / known[row]) if known[row] else np.float32(np.nan)
 
 
 def rows_within(sizes: list[int], rows: int) -> list[int]:
@@ -221,6 +254,7 @@ __all__ = [
     "error_by_class",
     "error_over_time",
     "first_set",
+    "forget_classes",
     "image_rows",
     "images_of",
     "rows_within",

@@ -92,6 +92,11 @@ def read(
 def forget() -> None:
     """Keep nothing of what was read: the next read opens files again."""
     forget_groups()
+    forget_values()
+
+
+def forget_values() -> None:
+    """Keep no values; groups stay open."""
     _kept.clear()
 
 
@@ -233,4 +238,4 @@ def _labels(dataset: xr.Dataset, names: Sequence[str], axis: str, select: Select
     return {dim: dataset[dim].values[select.get(dim, slice(None))] for dim in dims if dim in dataset.coords}
 
 
-__all__ = ["PIXELS", "expression", "forget", "read", "rows", "table"]
+__all__ = ["PIXELS", "expression", "forget", "forget_values", "read", "rows", "table"]

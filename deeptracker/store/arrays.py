@@ -37,7 +37,7 @@ class RowFiles:
         self._metadata = metadata or read_metadata(folder)
         self.file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
-        self._inner = Inner(self._metadata, self.file) if is_ours(self._metadata) else None
+        self._inner = Inner(self._metadata, folder) if is_ours(self._metadata) else None
 
     @property
     def file_rows(self) -> int:
@@ -107,11 +107,11 @@ class RowFiles:
             return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[
                 (slice(None), *rest)
             ]
-        self._check_present(files)
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
         try:
             if whole and count * 2 >= stop - start:
+                self._check_present(files)
                 block = self._view((stop, *padded), True)[(slice(start, stop), *(slice(None) for _ in padded))]
                 picked = (
                     slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
@@ -119,6 +119,7 @@ class RowFiles:
                 return np.asarray(block)[(picked, *(slice(0, n) for n in self.row_shape))]
             if self._inner is not None and isinstance(rows, slice) and rows.step in (None, 1) and _sliced(rest):
                 return self._inner.read(range(first, last + 1), rest, self.row_shape)
+            self._check_present(files)
             view = self._view((stop, *self.row_shape), False)
             if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):
                 return np.asarray(view[(slice(first, last + 1, rows.step), *rest)])

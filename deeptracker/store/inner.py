@@ -7,7 +7,7 @@ Here a file is opened once, its index and the wanted chunks are read, every chec
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -49,17 +49,19 @@ class Inner:
     Parameters
     ----------
     metadata : of the array; ``is_ours`` holds for it.
-    file : number along the first axis → path of the shard.
+    folder : of the array.
     """
 
-    def __init__(self, metadata: ArrayV3Metadata, file: Callable[[int], Path]) -> None:
+    def __init__(self, metadata: ArrayV3Metadata, folder: Path) -> None:
         codec: Any = metadata.codecs[0]
         shards = metadata.shards
         assert shards is not None
         self.chunk: tuple[int, ...] = tuple(codec.chunk_shape)
         self.grid = tuple(size // chunk for size, chunk in zip(shards, self.chunk, strict=True))
         self.rows = shards[0]
-        self.dtype, self.fill, self.file = metadata.data_type.to_native_dtype(), metadata.fill_value, file
+        self.dtype, self.fill = metadata.data_type.to_native_dtype(), metadata.fill_value
+        # Texts, not paths: there are hundreds of files a read.
+        self._before, self._after = f"{folder}/c/", "/0" * (len(shards) - 1)
 
     def read(self, rows: range, rest: tuple[slice, ...], row_shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Rows of the array, of the other axes only what ``rest`` (slices of step 1) says.
@@ -93,13 +95,17 @@ class Inner:
             first = number * self.rows
             here = range(max(rows.start, first), min(rows.stop, first + self.rows))
             part = out[here.start - rows.start : here.stop - rows.start]
-            self._shard(self.file(number), range(here.start - first, here.stop - first), spans, part)
+            self._shard(number, range(here.start - first, here.stop - first), spans, part)
 
-    def _shard(self, path: Path, rows: range, spans: list[range], out: np.ndarray[Any, Any]) -> None:
+    def _shard(self, number: int, rows: range, spans: list[range], out: np.ndarray[Any, Any]) -> None:
+        path = f"{self._before}{number}{self._after}"
         axes = [rows, *spans]
         places = [range(a.start // c, (a.stop - 1) // c + 1) for a, c in zip(axes, self.chunk, strict=True)]
         wanted = list(product(*places))
-        handle = os.open(path, os.O_RDONLY)
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise ValueError(f"the file of rows from {number * self.rows} is missing") from None
         try:
             index = _index(handle, self.grid, path)
             found: list[Found] = []
@@ -118,7 +124,7 @@ class Inner:
         finally:
             os.close(handle)
 
-    def _decode(self, packed: memoryview, path: Path) -> np.ndarray[Any, Any]:
+    def _decode(self, packed: memoryview, path: str) -> np.ndarray[Any, Any]:
         if len(packed) < 5 or google_crc32c.value(bytes(packed[:-4])) != int.from_bytes(packed[-4:], "little"):
             raise ValueError(f"{path}: the checksum of a chunk does not match")
         values = np.empty(self.chunk, self.dtype)
@@ -137,7 +143,7 @@ class Inner:
         out[tuple(put)] = values[tuple(take)]
 
 
-def _index(handle: int, grid: tuple[int, ...], path: Path) -> np.ndarray[Any, Any]:
+def _index(handle: int, grid: tuple[int, ...], path: str) -> np.ndarray[Any, Any]:
     """Offset and size of every inner chunk, shape (grid, 2); it ends the file."""
     length = 16 * int(np.prod(grid)) + 4
     size = os.fstat(handle).st_size
