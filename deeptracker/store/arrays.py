@@ -109,7 +109,11 @@ class RowFiles:
             ]
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
+        # By its own chunks, unless whole shards are wanted, which zarrs reads faster.
+        inner = self._inner if isinstance(rows, slice) and rows.step in (None, 1) and _sliced(rest) else None
         try:
+            if inner is not None and (inner.plain or not whole or count * 2 < stop - start):
+                return inner.read(range(first, last + 1), rest, self.row_shape)
             if whole and count * 2 >= stop - start:
                 self._check_present(files)
                 block = self._view((stop, *padded), True)[(slice(start, stop), *(slice(None) for _ in padded))]
@@ -117,8 +121,6 @@ class RowFiles:
                     slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
                 )
                 return np.asarray(block)[(picked, *(slice(0, n) for n in self.row_shape))]
-            if self._inner is not None and isinstance(rows, slice) and rows.step in (None, 1) and _sliced(rest):
-                return self._inner.read(range(first, last + 1), rest, self.row_shape)
             self._check_present(files)
             view = self._view((stop, *self.row_shape), False)
             if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):

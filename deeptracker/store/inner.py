@@ -19,6 +19,7 @@ from numcodecs import blosc
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 from zarr.core.metadata.v3 import ArrayV3Metadata
 
+_PACKED = [BytesCodec, BloscCodec, Crc32cCodec]
 _EMPTY = 2**64 - 1
 _GAP = 16 << 10
 """Bytes between two wanted chunks that are read along rather than asked around."""
@@ -26,18 +27,32 @@ _THREADS = 2
 _FILES_A_THREAD = 8
 _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="deeptracker-chunks")
 
+
+def _renew() -> None:
+    """A forked process has the pool, but none of its threads."""
+    global _pool
+    _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="deeptracker-chunks")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
 Found = tuple[int, int, tuple[int, ...]]
 """Offset, size and place of a chunk in its shard."""
 
 
 def is_ours(metadata: ArrayV3Metadata) -> bool:
-    """Whether an array is packed as this package packs it: sharded, blosc, then a checksum."""
+    """Whether an array is packed as this package packs numbers: blosc, then a checksum, in shards or plain chunks."""
     codecs = metadata.codecs
-    if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec) or metadata.data_type.to_native_dtype().hasobject:
+    if metadata.data_type.to_native_dtype().kind not in "biuf" or not metadata.shape:
+        return False
+    if [type(codec) for codec in codecs] == _PACKED:
+        return True
+    if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec):
         return False
     inner, index = codecs[0].codecs, codecs[0].index_codecs
     return (
-        [type(codec) for codec in inner] == [BytesCodec, BloscCodec, Crc32cCodec]
+        [type(codec) for codec in inner] == _PACKED
         and [type(codec) for codec in index] == [BytesCodec, Crc32cCodec]
         and str(getattr(codecs[0].index_location, "value", codecs[0].index_location)) == "end"
     )
@@ -53,10 +68,10 @@ class Inner:
     """
 
     def __init__(self, metadata: ArrayV3Metadata, folder: Path) -> None:
-        codec: Any = metadata.codecs[0]
-        shards = metadata.shards
-        assert shards is not None
-        self.chunk: tuple[int, ...] = tuple(codec.chunk_shape)
+        shards = metadata.shards or metadata.chunks
+        self.chunk: tuple[int, ...] = metadata.chunks
+        self.plain = metadata.shards is None
+        """One chunk is one file, without an index."""
         self.grid = tuple(size // chunk for size, chunk in zip(shards, self.chunk, strict=True))
         self.rows = shards[0]
         self.dtype, self.fill = metadata.data_type.to_native_dtype(), metadata.fill_value
@@ -107,6 +122,10 @@ class Inner:
         except FileNotFoundError:
             raise ValueError(f"the file of rows from {number * self.rows} is missing") from None
         try:
+            if self.plain:
+                packed = memoryview(os.pread(handle, os.fstat(handle).st_size, 0))
+                self._put(self._decode(packed, path), wanted[0], axes, out)
+                return
             index = _index(handle, self.grid, path)
             found: list[Found] = []
             for place in wanted:
