@@ -222,7 +222,7 @@ def _shares(
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def share_wrong(correct: Any, row_of: Any, out: Any) -> None:
     """Share of wrong answers of each row of images: ``correct`` (passes, images), −1 = not evaluated → ``out``
     (passes, rows); ``row_of`` says the row of each image, −1 = none.

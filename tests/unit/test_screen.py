@@ -56,8 +56,8 @@ def short(small: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def long(small: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Four times as long."""
-    return recorded(tmp_path_factory.mktemp("screen") / "long", 2400)
+    """Nearly three times as long."""
+    return recorded(tmp_path_factory.mktemp("screen") / "long", 1600)
 
 
 @pytest.fixture(scope="module")
@@ -133,22 +133,22 @@ def test_read__a_few_passes_of_one_class_cost_the_same_in_a_long_log(
 
 
 def test_choose__a_wide_selection_is_read_coarser_than_a_narrow_one(long: Run) -> None:
-    narrow, wide = (screen.choose(long, FILTERS, 0, 2399, 600, width=w, cells=30_000) for w in (10, 100))
+    narrow, wide = (screen.choose(long, FILTERS, 0, 1599, 400, width=w, cells=20_000) for w in (10, 100))
     assert (narrow.size, wide.size) == (1, 64)
     assert wide.group == "index/filters_64"
-    assert screen.choose(long, FILTERS, 0, 100, 600, width=100, cells=30_000).size == 1
+    assert screen.choose(long, FILTERS, 0, 100, 400, width=100, cells=20_000).size == 1
 
 
 def test_read__bins_hold_min_mean_and_max_between_their_true_iterations(long: Run) -> None:
-    got = screen.read(long, FILTERS, ["g_rms"], 700, 2100, 20, select={"filter": slice(3, 9)})
+    got = screen.read(long, FILTERS, ["g_rms"], 500, 1500, 12, select={"filter": slice(3, 9)})
     assert got.attrs["size"] == 64
     raw = long.dataset(FILTERS)["g_rms"].values[:, 3:9]
     for number, (first, last) in enumerate(zip(got["iteration"].values, got["last"].values, strict=True)):
         part = raw[first : last + 1]  # recorded at every iteration
         for row, want in zip(got["g_rms"].values[:, number], (part.min(0), part.mean(0), part.max(0)), strict=True):
             np.testing.assert_allclose(row, want, rtol=1e-5)
-    assert got["iteration"].values[0] <= 700
-    assert got["last"].values[-1] >= 2100
+    assert got["iteration"].values[0] <= 500
+    assert got["last"].values[-1] >= 1500
 
 
 def test_read__records_after_the_index_are_binned_like_the_others(grown: Run) -> None:
