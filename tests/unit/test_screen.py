@@ -51,22 +51,22 @@ def recorded(path: Path, iterations: int) -> Run:
 
 @pytest.fixture(scope="module")
 def short(small: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return recorded(tmp_path_factory.mktemp("screen") / "short", 600)
+    return recorded(tmp_path_factory.mktemp("screen") / "short", 300)
 
 
 @pytest.fixture(scope="module")
 def long(small: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Nearly three times as long."""
-    return recorded(tmp_path_factory.mktemp("screen") / "long", 1600)
+    """Four times as long."""
+    return recorded(tmp_path_factory.mktemp("screen") / "long", 1200)
 
 
 @pytest.fixture(scope="module")
 def grown(small: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Indexed after 1,100 records, which fill no whole bin, then 1,600 long."""
+    """Indexed after 500 records, which fill no whole bin, then 700 long."""
     path = tmp_path_factory.mktemp("screen") / "grown"
-    growing.record(path, 0, 1100, None)
+    growing.record(path, 0, 500, None)
     build_index(open_run(path))
-    growing.record(path, 1100, growing.ITERATIONS, None)
+    growing.record(path, 500, 700, None)
     return open_run(path)
 
 
@@ -95,7 +95,7 @@ class Meter:
         return self.bytes
 
 
-@pytest.mark.parametrize("zoom", [(None, None), (100, 420)], ids=["all", "zoomed"])
+@pytest.mark.parametrize("zoom", [(None, None), (100, 260)], ids=["all", "zoomed"])
 @pytest.mark.parametrize(
     ("group", "select"),
     [(FILTERS, None), (FILTERS, {"filter": slice(16, 32)}), (LAYERS, None)],
@@ -122,7 +122,7 @@ def test_read__one_layer_costs_a_part_of_the_net(long: Run, monkeypatch: pytest.
 def test_read__a_few_passes_of_one_class_cost_the_same_in_a_long_log(
     short: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes: dict[str, Any] = {"model": "tiny", "iterations": 600, "images": 30, "classes": 3}
+    sizes: dict[str, Any] = {"model": "tiny", "iterations": 300, "images": 30, "classes": 3}
     simulate(tmp_path / "often", passes=200, **sizes)
     meter, amounts = Meter(monkeypatch), []
     for run in (short, open_run(tmp_path / "often")):
@@ -133,14 +133,14 @@ def test_read__a_few_passes_of_one_class_cost_the_same_in_a_long_log(
 
 
 def test_choose__a_wide_selection_is_read_coarser_than_a_narrow_one(long: Run) -> None:
-    narrow, wide = (screen.choose(long, FILTERS, 0, 1599, 400, width=w, cells=20_000) for w in (10, 100))
+    narrow, wide = (screen.choose(long, FILTERS, 0, 1199, 300, width=w, cells=15_000) for w in (10, 100))
     assert (narrow.size, wide.size) == (1, 64)
     assert wide.group == "index/filters_64"
-    assert screen.choose(long, FILTERS, 0, 100, 400, width=100, cells=20_000).size == 1
+    assert screen.choose(long, FILTERS, 0, 100, 300, width=100, cells=15_000).size == 1
 
 
 def test_read__bins_hold_min_mean_and_max_between_their_true_iterations(long: Run) -> None:
-    got = screen.read(long, FILTERS, ["g_rms"], 500, 1500, 12, select={"filter": slice(3, 9)})
+    got = screen.read(long, FILTERS, ["g_rms"], 500, 1150, 12, select={"filter": slice(3, 9)})
     assert got.attrs["size"] == 64
     raw = long.dataset(FILTERS)["g_rms"].values[:, 3:9]
     for number, (first, last) in enumerate(zip(got["iteration"].values, got["last"].values, strict=True)):
@@ -148,27 +148,27 @@ def test_read__bins_hold_min_mean_and_max_between_their_true_iterations(long: Ru
         for row, want in zip(got["g_rms"].values[:, number], (part.min(0), part.mean(0), part.max(0)), strict=True):
             np.testing.assert_allclose(row, want, rtol=1e-5)
     assert got["iteration"].values[0] <= 500
-    assert got["last"].values[-1] >= 1500
+    assert got["last"].values[-1] >= 1150
 
 
 def test_read__records_after_the_index_are_binned_like_the_others(grown: Run) -> None:
     got = screen.read(grown, FILTERS, ["grad_ratio2"], pixels=60)
     assert got.attrs["size"] == 8
-    assert got.attrs["level"].rest == (1096, 1600)  # the last bin of the index was begun, not full
+    assert got.attrs["level"].rest == (496, 700)  # the last bin of the index was begun, not full
     want = grown.dataset(FILTERS)["grad_ratio2"].coarsen(iteration=8, boundary="pad")
     np.testing.assert_array_equal(got["grad_ratio2"].values[0], want.min().values)
     np.testing.assert_array_equal(got["grad_ratio2"].values[2], want.max().values)
     np.testing.assert_allclose(got["grad_ratio2"].values[1], want.mean().values, rtol=1e-5)
-    np.testing.assert_array_equal(got["iteration"].values, np.arange(0, 1600, 8))
-    np.testing.assert_array_equal(got["last"].values, np.arange(7, 1600, 8))
-    jumped = got["grad_ratio2"].values[2][:, growing.JUMPS[1550]]
-    assert int(np.argmax(jumped)) == 1550 // 8
+    np.testing.assert_array_equal(got["iteration"].values, np.arange(0, 700, 8))
+    np.testing.assert_array_equal(got["last"].values, np.minimum(np.arange(7, 707, 8), 699))
+    jumped = got["grad_ratio2"].values[2][:, growing.JUMPS[660]]
+    assert int(np.argmax(jumped)) == 660 // 8
 
 
 def test_read__a_zoom_into_what_is_not_indexed_yet_has_no_bins_of_the_index(grown: Run) -> None:
-    got = screen.read(grown, FILTERS, ["w_rms"], 1203, 1590, 20)
+    got = screen.read(grown, FILTERS, ["w_rms"], 523, 690, 20)
     assert got.attrs["size"] == 8
-    assert (int(got["iteration"].values[0]), int(got["last"].values[-1])) == (1203, 1590)
+    assert (int(got["iteration"].values[0]), int(got["last"].values[-1])) == (523, 690)
 
 
 @pytest.mark.parametrize("pixels", [2000, 60], ids=["records", "bins"])
@@ -243,9 +243,9 @@ def test_read__only_the_reductions_asked_for(long: Run, monkeypatch: pytest.Monk
 def test_read__of_a_run_that_was_cut_back_since_its_index_reads_records(short: Run, tmp_path: Path) -> None:
     path = Path(shutil.copytree(short.path, tmp_path / "run"))
     with LogWriter(path, background=False) as writer:
-        writer.cut(500)
+        writer.cut(250)
     got = screen.read(open_run(path), FILTERS, ["w_rms"], pixels=PIXELS)
-    assert (got.attrs["size"], got.sizes["iteration"]) == (1, 500)
+    assert (got.attrs["size"], got.sizes["iteration"]) == (1, 250)
 
 
 def test_read__a_group_or_a_variable_that_is_not_there_is_named(short: Run) -> None:
