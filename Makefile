@@ -51,12 +51,13 @@ faults: $(READY)
 # What we claim about speed and size, each beside its limit and its peers; a quiet machine gives the truest figures.
 # make bench BENCHMARKS=gpu      on a machine with a CUDA device, and a torch for it
 # make bench BENCHMARKS=overhead ARGS="--nets short --columns 1 4 16 64 256 --peers --pairs 3"
+# make bench BENCHMARKS="screen peers" ARGS=--small
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
 
 $(VENV)/.ready-bench: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorboard wandb
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorboard wandb pyarrow
 	touch $@
 
 # Long recordings: files, memory and time stay bounded, and the analysis is right at the end.

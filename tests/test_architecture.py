@@ -29,6 +29,7 @@ FLOORS = [
     {"correlate"},
     {"cluster", "thinning"},
     {"analysis"},
+    {"screen"},
     {"view"},
     {"app", "export"},
     {"demo"},

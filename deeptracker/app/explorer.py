@@ -8,8 +8,9 @@ import panel as pn
 from bokeh.models import Div
 
 from deeptracker.app.event_list import event_list
+from deeptracker.screen import sizes
+from deeptracker.screen.answers import first_set
 from deeptracker.view import pages, palettes, words
-from deeptracker.view.answers import first_set
 from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
 from deeptracker.view.curves import ScalarCurves
@@ -19,8 +20,7 @@ from deeptracker.view.flips import class_of
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import FULL, heading, note
 from deeptracker.view.images import ClassImages
-from deeptracker.view.layer_values import PIXELS, told
-from deeptracker.view.level import positions
+from deeptracker.view.layer_values import told
 from deeptracker.view.overview import overview
 from deeptracker.view.pixels import PixelChart
 from deeptracker.view.strips import Strips
@@ -156,7 +156,7 @@ class Explorer:
         if self.strips is not None:
             self.statistic.param.watch(lambda _: self._redraw(), "value")
             self.show.param.watch(lambda _: self._redraw(), "value")
-            if len(positions(self.run, self.strips.values.group)) > PIXELS:
+            if sizes(self.run, self.strips.values.group)["iteration"] > self.strips.columns:
                 for edge in ("start", "end"):
                     self.timeline.x_range.on_change(edge, self._zoomed)
         if self.strips is not None and self.filters is not None:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from deeptracker.export.target import written
+from deeptracker.screen import read, variables
+from deeptracker.screen.answers import classes_of, error_by_class, error_over_time, first_set
 from deeptracker.view import pages, palettes, words
-from deeptracker.view.answers import classes_of, error_by_class, error_over_time, first_set
+from deeptracker.view.columns import Columns, columns, curve
 from deeptracker.view.events import anomalies, labels, reach
 from deeptracker.view.layer_values import LayerValues, by_strength, opening, squeeze
-from deeptracker.view.level import Columns, columns
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import Scale, share_scale
 
@@ -112,11 +113,9 @@ def _curves(picture: Picture) -> None:
     run, top = picture.run, picture.y
     bottom = top + CURVES
     picture.draw.rectangle([LEFT, top, picture.width - RIGHT - 1, bottom], outline=palettes.FAINT)
-    if run.has("scalars"):
-        loss = run.dataset("scalars")["loss"]
-        _curve(
-            picture, loss["iteration"].values, np.asarray(loss.values, np.float64), palettes.LOSS, "training loss", 0
-        )
+    if "loss" in variables(run, "scalars"):
+        loss = curve(read(run, "scalars", ["loss"], pixels=picture.span)["loss"], picture.span)
+        _curve(picture, *loss, palettes.LOSS, "training loss", 0)
     error = error_over_time(run)
     if error is not None:
         _curve(picture, error[0], error[1], palettes.VALIDATION_ERROR, "validation error", 1)
@@ -156,11 +155,12 @@ def _strips(picture: Picture, variable: str | None) -> None:
     picture.y += GAP
     _title(picture, "Layers", values.scale)
     top = picture.y
+    net = values.net(picture.start, picture.stop, picture.span)
     for stage, members in stages_of(places):
         picture.text(LEFT, picture.y + 8, f"{stage} · {words.count(len(members), 'layer')}", 11, palettes.MUTED)
         picture.y += 16
         for place in members:
-            cells = values.cells(place, picture.start, picture.stop, picture.span)
+            cells = values.cells(place, picture.start, picture.stop, picture.span, net=net)
             rows = squeeze(cells.values[:, by_strength(cells.values)], height - 2)
             picture.paste(values.scale.encode(rows).T, cells.grid, values.scale, picture.y, height - 2)
             picture.text(LEFT - 10, picture.y + height / 2 - 1, short(place.name, 26), min(12, height), anchor="rm")

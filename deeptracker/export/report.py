@@ -12,8 +12,8 @@ from bokeh.layouts import column
 from bokeh.resources import Resources
 
 from deeptracker.export.target import written
+from deeptracker.screen.answers import first_set
 from deeptracker.view import cards, pages, palettes
-from deeptracker.view.answers import first_set
 from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
 from deeptracker.view.curves import ScalarCurves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import xarray as xr
 
 from deeptracker.errors import InputError, MissingExtraError
 from deeptracker.export.target import written
+from deeptracker.screen import opened, rows, sizes
 
 ROWS = 1_000_000
 
@@ -43,7 +45,7 @@ def table(run: Any, path: str | Path, *, group: str | None = None) -> Path:
     if kind not in (".parquet", ".csv"):
         raise InputError(f"{target}: a table ends in .parquet or .csv")
     group = group or _telling(run)
-    dataset = run.dataset(group)
+    dataset = opened(run, group)
     # An axis without entries (the learning rates of a run that knows none) takes only its own variables away.
     filled = [v.dims for v in dataset.data_vars.values() if v.size]
     dims = max(filled, key=len, default=())[:2]
@@ -51,7 +53,8 @@ def table(run: Any, path: str | Path, *, group: str | None = None) -> Path:
     if not names or any(dataset.sizes[d] == 0 for d in dims):
         raise InputError(f"{run.path}: {group} has no rows to export")
     with written(target) as aside:
-        (_parquet if kind == ".parquet" else _csv)(dataset[names], dims, aside)
+        blocks = _blocks(run, group, names, tuple(map(str, dims)))
+        (_parquet if kind == ".parquet" else _csv)(blocks, dataset[names], aside)
     return target
 
 
@@ -61,12 +64,13 @@ def _telling(run: Any) -> str:
     return next((group for group in wanted if run.has(group)), wanted[0])
 
 
-def _blocks(dataset: xr.Dataset, dims: tuple[str, ...]) -> Any:
+def _blocks(run: Any, group: str, names: list[str], dims: tuple[str, ...]) -> Iterator[pd.DataFrame]:
     """The table in pieces along its first axis."""
-    width = int(np.prod([dataset.sizes[d] for d in dims[1:]], dtype=np.int64))
+    size = sizes(run, group)
+    width = int(np.prod([size[d] for d in dims[1:]], dtype=np.int64))
     step = max(1, ROWS // max(width, 1))
-    for start in range(0, dataset.sizes[dims[0]], step):
-        part = dataset.isel({dims[0]: slice(start, start + step)}).load()
+    for start in range(0, size[dims[0]], step):
+        part = rows(run, group, names, dims[0], start, start + step)
         yield part.to_dataframe(dim_order=list(dims)).reset_index()[_columns(part, dims)]
 
 
@@ -78,8 +82,8 @@ def _columns(part: xr.Dataset, dims: tuple[str, ...]) -> list[str]:
     return [*labels, *(str(name) for name in part.data_vars)]
 
 
-def _csv(dataset: xr.Dataset, dims: tuple[str, ...], path: Path) -> None:
-    for number, frame in enumerate(_blocks(dataset, dims)):
+def _csv(blocks: Iterable[pd.DataFrame], dataset: xr.Dataset, path: Path) -> None:
+    for number, frame in enumerate(blocks):
         titles = [_title(dataset, name) for name in frame.columns]
         frame.to_csv(path, mode="a" if number else "w", header=False if number else titles, index=False)
 
@@ -89,7 +93,7 @@ def _title(dataset: xr.Dataset, name: str) -> str:
     return f"{name} [{units}]" if units not in ("", "1") else name
 
 
-def _parquet(dataset: xr.Dataset, dims: tuple[str, ...], path: Path) -> None:
+def _parquet(blocks: Iterable[pd.DataFrame], dataset: xr.Dataset, path: Path) -> None:
     try:
         import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
         import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
@@ -97,7 +101,7 @@ def _parquet(dataset: xr.Dataset, dims: tuple[str, ...], path: Path) -> None:
         raise MissingExtraError('Parquet needs pyarrow: pip install "deeptracker[tables]", or export .csv') from None
     writer = None
     try:
-        for frame in _blocks(dataset, dims):
+        for frame in blocks:
             piece = pa.Table.from_pandas(_plain(frame), preserve_index=False)
             fields = [
                 field.with_metadata(

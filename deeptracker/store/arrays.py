@@ -13,6 +13,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.storage import LocalStore
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store.inner import Inner, is_ours
 from deeptracker.store.place import Batch, Place, place_of
 from deeptracker.store.spans import Thinned
 from deeptracker.store.zarrays import Filling, Writable, read_metadata, reshaped
@@ -36,6 +37,8 @@ class RowFiles:
         self._metadata = metadata or read_metadata(self.folder)
         self.file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
+        ours = self.folder.is_here and is_ours(self._metadata)
+        self._inner = Inner(self._metadata, self.folder) if ours else None
 
     @property
     def file_rows(self) -> int:
@@ -112,17 +115,21 @@ class RowFiles:
             return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[
                 (slice(None), *rest)
             ]
-        if self.folder.is_here:
-            self._check_present(files)
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
+        # By its own chunks, unless whole shards are wanted, which zarrs reads faster.
+        inner = self._inner if isinstance(rows, slice) and rows.step in (None, 1) and _sliced(rest) else None
         try:
+            if inner is not None and (inner.plain or not whole or count * 2 < stop - start):
+                return inner.read(range(first, last + 1), rest, self.row_shape)
             if whole and count * 2 >= stop - start:
+                self._check_present(files)
                 block = self._view((stop, *padded), True, files)[(slice(start, stop), *(slice(None) for _ in padded))]
                 picked = (
                     slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
                 )
                 return np.asarray(block)[(picked, *(slice(0, n) for n in self.row_shape))]
+            self._check_present(files)
             view = self._view((stop, *self.row_shape), False, files)
             if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):
                 return np.asarray(view[(slice(first, last + 1, rows.step), *rest)])
@@ -131,7 +138,7 @@ class RowFiles:
             raise DamagedRunError(f"{self.folder}: {error}") from error
 
     def _check_present(self, files: Any) -> None:
-        for number in files:
+        for number in files if self.folder.is_here else ():
             if not self.file(int(number)).exists():
                 raise DamagedRunError(
                     f"{self.folder}: the file of rows from {int(number) * self.file_rows} is missing"
@@ -195,6 +202,10 @@ class RowFiles:
         for child in past:
             if child.name not in plain:
                 child.remove(strict=True)
+
+
+def _sliced(rest: Key) -> bool:
+    return all(isinstance(key, slice) and key.step in (None, 1) for key in rest)
 
 
 @lru_cache(maxsize=2048)

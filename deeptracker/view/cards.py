@@ -6,8 +6,8 @@ from html import escape
 from typing import Any
 
 from deeptracker.detect.silence import silence
+from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
-from deeptracker.view.answers import class_names, first_set
 from deeptracker.view.events import Event, documents
 from deeptracker.view.flips import flipped
 from deeptracker.view.thumbnails import gallery

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeptracker.screen import read, sizes, variables
+
 WINDOW = 50
 SAMPLE = 100
 FLOOR = -60.0
 LEARNING_RATE_STEP = 0.2
+
+EVERY = 1 << 40
+"""Pixels of a screen that shows every record."""
 
 Floats = NDArray[np.float32]
 
@@ -21,13 +26,13 @@ def learning_rate_steps(run: Any) -> NDArray[np.int64]:
     """Iterations at which the first learning rate jumps: |Δ log η| > 0.2 in one record (none where unknown)."""
     if not run.has("scalars"):
         return np.zeros(0, np.int64)
-    scalars = run.dataset("scalars")
-    if "learning_rate" not in scalars or scalars.sizes.get("param_group", 0) == 0:
+    if "learning_rate" not in variables(run, "scalars") or sizes(run, "scalars").get("param_group", 0) == 0:
         return np.zeros(0, np.int64)
-    rate = np.asarray(scalars["learning_rate"].isel(param_group=0).values, dtype=np.float64)
+    rates = read(run, "scalars", ["learning_rate"], pixels=EVERY, select={"param_group": slice(0, 1)})
+    rate = np.asarray(rates["learning_rate"].values[0, :, 0], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         jump = np.abs(np.diff(np.log(np.where(rate > 0, rate, np.nan)))) > LEARNING_RATE_STEP
-    steps: NDArray[np.int64] = np.asarray(scalars["iteration"].values, dtype=np.int64)[1:][jump]
+    steps: NDArray[np.int64] = np.asarray(rates["iteration"].values, dtype=np.int64)[1:][jump]
     return steps
 
 

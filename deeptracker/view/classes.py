@@ -8,10 +8,12 @@ import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColorMapper, Range1d
 from numpy.typing import NDArray
 
+from deeptracker.screen import sizes
+from deeptracker.screen.answers import Classes, classes_of, error_by_class
+from deeptracker.screen.cube import rule_counts
 from deeptracker.view import palettes, words
-from deeptracker.view.answers import Classes, classes_of, error_by_class
+from deeptracker.view.columns import columns
 from deeptracker.view.layer_values import squeeze
-from deeptracker.view.level import columns
 from deeptracker.view.places import short
 from deeptracker.view.scale import Scale, share_scale
 from deeptracker.view.timeline import Timeline, named_rows
@@ -86,26 +88,18 @@ class ClassRows:
     def _marks(self) -> dict[str, list[Any]]:
         """Where the left or the right rule counts many images of a class: position, symbol, words."""
         data: dict[str, list[Any]] = {key: [] for key in ("x", "y", "symbol", "colour", "text", "alarm")}
-        group = f"anomalies/validation/{self.view}/classes"
-        if not self.run.has(group):
-            return data
-        table = self.run.dataset(group)
-        passes = table["validation"].values
-        k = table["k"].values[int(np.argmin(np.abs(table["k"].values - planned(len(passes)))))]
-        size = np.bincount(self.classes.target[self.classes.target >= 0], minlength=len(self.classes.names))
-        least = np.maximum(LEAST_IMAGES, np.ceil(SHARE_OF_CLASS * size))
+        passes = sizes(self.run, f"validation/{self.view}")["validation"]
+        size = np.diff(self.classes.borders)[np.argsort(self.classes.order)]
+        least = np.maximum(LEAST_IMAGES, np.ceil(SHARE_OF_CLASS * size)).astype(np.int64)
         place = np.empty(len(self.classes.names))
         place[self.classes.order] = len(self.classes.names) - np.arange(len(self.classes.names)) - 0.5
-        found = []
-        for side in MARKS:
-            counts = np.asarray(table[side].sel(k=k).transpose("direction", "validation", "class").values)
-            for direction, name in enumerate(table["direction"].values):
-                for p, c in zip(*np.nonzero(counts[direction] >= least), strict=True):
-                    found.append((int(counts[direction, p, c]), side, str(name), int(p), int(c)))
-        for amount, side, name, p, c in sorted(found, key=lambda mark: -mark[0])[:MOST_MARKS]:
-            gained = name == "gain"
-            data["x"].append(int(passes[p]))
-            data["y"].append(float(place[c]))
+        found = rule_counts(self.run, self.view, planned(passes), least, MOST_MARKS)
+        k = found.attrs["k"]
+        for row in range(found.sizes["mark"]):
+            side, gained = str(found["side"].values[row]), found["direction"].values[row] == "gain"
+            amount = int(found["images"].values[row])
+            data["x"].append(int(found["iteration"].values[row]))
+            data["y"].append(float(place[found["class_index"].values[row]]))
             data["symbol"].append(MARKS[side])
             data["colour"].append(palettes.GAIN if gained else palettes.LOST)
             turned = "turned right" if gained else "turned wrong"

@@ -10,8 +10,9 @@ from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Range1d, Sp
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from deeptracker.screen.answers import class_names
+from deeptracker.screen.cube import faces
 from deeptracker.view import heading, minisets, palettes, words
-from deeptracker.view.answers import class_names
 from deeptracker.view.events import anomalies
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import RATIO, Scale, count_scale
@@ -30,23 +31,18 @@ class Cube:
 
     def __init__(self, run: Any, view: str, timeline: Timeline | None = None) -> None:
         self.run, self.view, self.timeline = run, view, timeline or Timeline(run)
-        base = f"correlation/validation/{view}"
-        self.passes = run.dataset(f"{base}/passes").load()
-        self.front_table = run.dataset(f"{base}/front").load()
-        self.side_table = run.dataset(f"{base}/side").load()
+        self.faces = faces(run, view)
+        self.kept = self.faces.kept
         self.layers = layers_of(run)
-        self.names = class_names(run, view, self.passes.sizes["class"])
-        abnormal = np.asarray(self.passes["abnormal"].transpose("validation", "class").values) > 0
-        kept = np.flatnonzero(np.asarray(self.passes["kept"].values) > 0)
-        self.kept = kept if len(kept) else np.arange(len(self.names))
-        self.widths = widths(abnormal[:, self.kept].sum(axis=0))
+        self.names = class_names(run, view, len(self.faces.abnormal_passes))
+        self.widths = widths(self.faces.abnormal_passes[self.kept])
         self.edges = np.concatenate([[0.0], np.cumsum(self.widths)])
         strip = int(np.clip(340 // max(1, len(self.layers)), 9, 22))
         self.class_range = Range1d(0, float(self.edges[-1]))
         self.layer_range = Range1d(0, len(self.layers))
-        self.count_scale = count_scale(self._counts(abnormal), "images changing their answer")
-        self.filter_scale = count_scale(self.front_table["filters"].values, "filters at the alarm level")
-        self.top = self._top(abnormal, int(np.clip(18 * len(self.kept), 150, 260)))
+        self.count_scale = count_scale(self.faces.top["count"].values, "images changing their answer")
+        self.filter_scale = count_scale(self.faces.front["filters"].values, "filters at the alarm level")
+        self.top = self._top(int(np.clip(18 * len(self.kept), 150, 260)))
         self.front = self._front(strip * len(self.layers))
         self.right = self._right(strip * len(self.layers))
         self.corner = Div(
@@ -60,40 +56,37 @@ class Cube:
             spacing=0,
         )
 
-    def _counts(self, abnormal: NDArray[np.bool_]) -> NDArray[np.int32]:
-        counts = np.asarray(self.passes["count"].transpose("validation", "class").values)
-        return np.where(abnormal, counts, 0)[:, self.kept]
-
     def _spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Each pass stands for the iterations since the pass before it: (previous, this]."""
-        times = np.asarray(self.passes["validation"].values, dtype=np.int64)
+        times = self.faces.passes
         previous = np.concatenate([[int(times[0] - np.median(np.diff(times))) if len(times) > 1 else 0], times[:-1]])
         return np.maximum(previous, int(np.ceil(self.timeline.full[0]))), times
 
     def _colours(self, scale: Scale, values: Any) -> list[str]:
         return [scale.colours[max(int(byte), 1) - 1] for byte in scale.encode(values).ravel()]
 
-    def _top(self, abnormal: NDArray[np.bool_], height: int) -> Any:
+    def _top(self, height: int) -> Any:
         plot = self.timeline.figure(height, y_range=self.class_range, min_border_right=0)
-        counts, (left, right) = self._counts(abnormal), self._spans()
-        p, c = np.nonzero(counts)
+        cells, (left, right) = self.faces.top, self._spans()
+        p, c = cells["place"].values, np.searchsorted(self.kept, cells["class_index"].values)
+        counts = cells["count"].values
         source = ColumnDataSource(
             {
                 "left": left[p],
                 "right": right[p],
                 "bottom": self.edges[c],
                 "top": self.edges[c + 1],
-                "colour": self._colours(self.count_scale, counts[p, c]),
+                "colour": self._colours(self.count_scale, counts),
                 "class": [self.names[self.kept[i]] for i in c],
-                "count": counts[p, c],
+                "count": counts,
             }
         )
-        cells = plot.quad(
+        quads = plot.quad(
             "left", "right", "top", "bottom", source=source, fill_color="colour", line_color="colour", line_width=0.5
         )
         plot.add_tools(
             HoverTool(
-                renderers=[cells],
+                renderers=[quads],
                 tooltips=[
                     ("class", "@class"),
                     ("pass", "iteration @right{0,0}"),
@@ -119,7 +112,7 @@ class Cube:
 
     def _front(self, height: int) -> Any:
         plot = self.timeline.figure(height, axis=True, y_range=self.layer_range, min_border_right=0)
-        table = np.asarray(self.front_table["filters"].transpose("validation", "layer").values)
+        table = np.asarray(self.faces.front["filters"].transpose("validation", "layer").values)
         left, right = self._spans()
         p, layer = np.nonzero(table)
         bottom = len(self.layers) - 1 - layer
@@ -164,9 +157,9 @@ class Cube:
                 outline_line_color=palettes.FAINT, border_fill_color=palettes.PAPER, x_axis_label="class",
             )
         )  # fmt: skip
-        ratio = np.asarray(self.side_table["ratio"].transpose("layer", "class").values)[:, self.kept]
-        union = np.asarray(self.side_table["union"].transpose("layer", "class").values)[:, self.kept]
-        expected = np.asarray(self.side_table["expected"].transpose("layer", "class").values)[:, self.kept]
+        ratio = np.asarray(self.faces.side["ratio"].transpose("layer", "class").values)[:, self.kept]
+        union = np.asarray(self.faces.side["union"].transpose("layer", "class").values)[:, self.kept]
+        expected = np.asarray(self.faces.side["expected"].transpose("layer", "class").values)[:, self.kept]
         layer, c = np.nonzero(union > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             size = np.clip(np.nan_to_num(np.log2(ratio), nan=0.0), RATIO.low, RATIO.high)

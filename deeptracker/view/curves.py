@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from bokeh.models import HoverTool
 
 from deeptracker.schema.recorded import SCALARS
+from deeptracker.screen import read, variables
 from deeptracker.view import palettes, words
-from deeptracker.view.overview import thinned
+from deeptracker.view.columns import curve
 from deeptracker.view.timeline import Timeline, number_ticks
 
+PIXELS = 900
 HEIGHT = 64
 MOST = 24
 """Curves that are drawn; a tracker may have logged hundreds."""
@@ -24,7 +25,7 @@ def logged(run: Any) -> list[str]:
     if not run.has("scalars"):
         return []
     own = {variable.name for variable in SCALARS.variables}
-    return [str(n) for n, v in run.dataset("scalars").items() if n not in own and v.dims == ("iteration",)]
+    return [name for name, dims in variables(run, "scalars").items() if name not in own and dims == ("iteration",)]
 
 
 class ScalarCurves:
@@ -36,14 +37,13 @@ class ScalarCurves:
         self.names, self.left_out = names[:MOST], max(0, len(names) - MOST)
         self.figures: list[Any] = []
         if self.names:
-            table = run.dataset("scalars")[self.names].load()
-            self.figures = [self._figure(table[name], name, name == self.names[-1]) for name in self.names]
+            data = read(run, "scalars", self.names, pixels=PIXELS)
+            self.figures = [self._figure(data[name], name, name == self.names[-1]) for name in self.names]
 
     def _figure(self, values: Any, name: str, last: bool) -> Any:
         plot = self.timeline.figure(HEIGHT, axis=last, title=name)
         plot.title.text_font_size = "11px"
-        known = np.isfinite(values.values)
-        x, y = thinned(values["iteration"].values[known], np.asarray(values.values[known], np.float64))
+        x, y = curve(values, PIXELS)
         line = plot.line(x, y, line_color=palettes.LOSS, line_width=1.2)
         if len(x) <= FEW:
             plot.scatter(x, y, size=3, fill_color=palettes.LOSS, line_color=None)

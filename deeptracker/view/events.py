@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptracker.errors import MissingGroupError
-from deeptracker.view.level import positions
+from deeptracker.screen import coordinate
 
 Event = dict[str, Any]
 
@@ -34,8 +34,8 @@ def labels(run: Any) -> list[Event]:
 def _recorded(run: Any) -> list[NDArray[np.int64]]:
     """Iterations of scalars, filters, layers and validation passes, of those that there are."""
     groups = [g for g in ("scalars", "filters/dense", "layers/dense") if run.has(g)]
-    found = [positions(run, g) for g in groups]
-    found += [positions(run, f"validation/{name}", "validation") for name in run.validation_sets]
+    found = [coordinate(run, group, "iteration") for group in groups]
+    found += [coordinate(run, f"validation/{name}", "validation") for name in run.validation_sets]
     return [iteration for iteration in found if len(iteration)]
 
 

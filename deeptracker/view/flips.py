@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deeptracker.view.answers import class_names
+from deeptracker.screen import coordinate, table
+from deeptracker.screen.answers import class_names
 from deeptracker.view.events import Event
 from deeptracker.view.thumbnails import thumbnails
 
@@ -45,9 +46,8 @@ def flipped(run: Any, view: str, event: Event, most: int) -> list[Flip]:
     group = f"validation/{view}"
     if not ids or not run.has(group):
         return []
-    answers = run.dataset(group)
-    passes = np.asarray(answers["validation"].values)
-    where = {str(image): i for i, image in enumerate(answers["image"].values.tolist())}
+    passes, names = coordinate(run, group, "validation"), coordinate(run, group, "image")
+    where = {str(image): i for i, image in enumerate(names.tolist())}
     rows = np.array([where[str(image)] for image in ids if str(image) in where][:most], dtype=np.intp)
     first = int(np.searchsorted(passes, int(event["iteration"])))
     if len(rows) == 0 or first >= len(passes):
@@ -57,17 +57,15 @@ def flipped(run: Any, view: str, event: Event, most: int) -> list[Flip]:
         return []
     end = max(int(event.get("end") or 0), int(event["iteration"]))
     last = min(max(int(np.searchsorted(passes, end, side="right")), first + 1), first + 64)
-    low, high = int(rows.min()), int(rows.max()) + 1
-    said = answers["predicted"].isel(validation=slice(max(first - 1, 0), last), image=slice(low, high)).values
-    said = said[:, rows - low]
-    targets = run.dataset(f"images/{view.split('/')[0]}")["target"].values
+    said = table(run, group, ["predicted"], select={"validation": slice(max(first - 1, 0), last), "image": rows})
+    answers = np.asarray(said["predicted"].values)
+    targets = table(run, f"images/{view.split('/')[0]}", ["target"])["target"].values
     flips = []
     for column, (row, uri) in enumerate(zip(rows, uris, strict=True)):
-        series = said[:, column]
+        series = answers[:, column]
         differs = np.flatnonzero(series != series[0])
         after = series[differs[0]] if len(differs) else series[min(1, len(series) - 1)]
-        image = answers["image"].values[row]
-        flips.append(Flip(image, int(targets[row]), int(series[0]), int(after), uri))
+        flips.append(Flip(names[row], int(targets[row]), int(series[0]), int(after), uri))
     return flips
 
 
@@ -78,10 +76,10 @@ def class_of(run: Any, view: str, event: Event) -> str | None:
     images = f"images/{view.split('/')[0]}"
     if not event.get("images") or not run.has(images):
         return None
-    table = run.dataset(images)
+    known = table(run, images, ["target"])
     wanted = {str(image) for image in event["images"]}
-    mine = np.array([str(image) in wanted for image in table["image"].values.tolist()])
-    targets = np.asarray(table["target"].values)[mine]
+    mine = np.array([str(image) in wanted for image in known["image"].values.tolist()])
+    targets = np.asarray(known["target"].values)[mine]
     targets = targets[targets >= 0]
     names = class_names(run, view, int(targets.max()) + 1) if len(targets) else ()
     return names[int(np.bincount(targets).argmax())] if names else None

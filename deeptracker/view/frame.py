@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from deeptracker.screen import sizes
 from deeptracker.view import palettes, words
 from deeptracker.view.timeline import FONT
 
@@ -28,17 +29,15 @@ def head_html(run: Any) -> str:
     """The dark line on top: the product, the run, its size."""
     facts = [str(run.attributes.get("model") or "")]
     if run.has("architecture"):
-        table = run.dataset("architecture")
-        facts += [words.count(table.sizes["layer"], "layer")]
-        if filters := table.sizes.get("filter", 0):
+        net = sizes(run, "architecture")
+        facts += [words.count(net["layer"], "layer")]
+        if filters := net.get("filter", 0):
             facts.append(words.count(filters, "filter"))
     if run.has("filters/dense"):
-        facts.append(words.count(run.dataset("filters/dense").sizes["iteration"], "recorded iteration"))
+        facts.append(words.count(sizes(run, "filters/dense")["iteration"], "recorded iteration"))
     for view in run.validation_sets[:1]:
-        sizes = run.dataset(f"validation/{view}").sizes
-        facts.append(
-            f"{words.count(sizes['validation'], 'validation pass')} of {words.count(sizes['image'], 'image')}"
-        )
+        seen = sizes(run, f"validation/{view}")
+        facts.append(f"{words.count(seen['validation'], 'validation pass')} of {words.count(seen['image'], 'image')}")
     text = " · ".join(escape(fact) for fact in facts if fact)
     return (
         f'<div style="font-family:{FONT};display:flex;gap:4px 18px;flex-wrap:wrap;align-items:baseline;color:#fff">'

@@ -9,9 +9,9 @@ from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColor
 from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
+from deeptracker.screen.answers import classes_of, images_of
 from deeptracker.view import palettes, words
-from deeptracker.view.answers import classes_of
-from deeptracker.view.level import columns
+from deeptracker.view.columns import columns
 from deeptracker.view.scale import Scale
 from deeptracker.view.thumbnails import thumbnails
 from deeptracker.view.timeline import FONT, Timeline
@@ -75,7 +75,7 @@ class ClassImages:
         self.index = index
         rows = self.classes.members(index)
         chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_IMAGES)).astype(int)] if len(rows) else rows
-        answers = self._answers(chosen)
+        answers = images_of(self.run, self.view, chosen)
         passes = answers["validation"].values
         grid = columns(passes, *self.timeline.full, PIXELS)
         correct, predicted = (answers[name].values for name in ("correct", "predicted"))
@@ -114,14 +114,6 @@ class ClassImages:
             f"{words.class_name(self.classes.names[index])} · {words.count(len(rows), 'image')}{left_out} × "
             f"{words.count(len(passes), 'pass')}"
         )
-
-    def _answers(self, chosen: NDArray[np.intp]) -> Any:
-        """Answers of these images, read as one span of the image axis, in drawing order."""
-        answers = self.run.dataset(f"validation/{self.view}")[["predicted", "correct"]]
-        if not len(chosen):
-            return answers.isel(image=slice(0, 0)).load()
-        low, high = int(chosen.min()), int(chosen.max()) + 1
-        return answers.isel(image=slice(low, high)).load().isel(image=chosen - low)
 
 
 def history(correct: NDArray[np.int8]) -> list[str]:

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
+from deeptracker.screen import extent, read, sizes, table, units, variables
 from deeptracker.view import words
 from deeptracker.view.change import WINDOW, Usual, is_positive, learning_rate_steps, usual
-from deeptracker.view.level import Columns, columns, read
+from deeptracker.view.columns import Columns, columns
 from deeptracker.view.places import Place
 from deeptracker.view.scale import Scale, change_scale, value_scale
 
 PIXELS = 1200
 LEVELS = 160
 """Rows of a layer's usual level that are kept for zooming."""
-CELLS = 16_000_000
-"""Filters × columns of a whole net that one redraw computes; larger nets get wider columns."""
 SHOWN = ("change", "value")
 AGGREGATES = ("max", "mean")
 GROUPS = {
@@ -45,10 +44,10 @@ class LayerValues:
             raise InputError(f"show={show!r}: choose one of {', '.join(SHOWN)}")
         self.run, self.variable, self.show = run, variable, show
         self.group = group_with(run, variable)
-        attributes = run.dataset(self.group)[variable].attrs
-        self.label = words.with_unit(variable, str(attributes.get("units", "1")))
+        self.axis = axis_of(run)
+        self.label = words.with_unit(variable, units(run, self.group, variable))
         self.cuts = learning_rate_steps(run)
-        sample = read(run, self.group, [variable], *whole(run, self.group), 200)[variable].values
+        sample = self.net(*whole(run, self.group))[variable].values
         self.positive = is_positive(sample)
         self._usual: dict[str, Usual] = {}
         self.scale: Scale
@@ -60,20 +59,35 @@ class LayerValues:
             ticks = ((-8.0, "−8"), (0.0, "0"), (8.0, "8 spreads"))
             self.scale = Scale("change", -8.0, 8.0, f"{variable}, deviation from its usual level", ticks)
 
-    def cells(self, place: Place, start: float, stop: float, pixels: int = PIXELS) -> Cells:
-        """One layer's filters between two iterations; the farthest value of each column is kept, so spikes stay."""
-        run, name = self.run, self.variable
-        data = read(_Part(run, place), self.group, [name], start, stop, pixels)[name]
+    def net(self, start: float, stop: float, pixels: int = PIXELS) -> Any:
+        """The whole net between two iterations, at the level that its many filters allow: one read for all layers."""
+        return read(self.run, self.group, [self.variable], start, stop, pixels)
+
+    def cells(self, place: Place, start: float, stop: float, pixels: int = PIXELS, *, net: Any = None) -> Cells:
+        """One layer's filters between two iterations; the farthest value of each column is kept, so spikes stay.
+
+        ``net`` is what ``net(start, stop, pixels)`` gave, where many layers are drawn; else the layer alone is read.
+        """
+        name, part = self.variable, place.along(self.axis)
+        if net is None:
+            data = read(self.run, self.group, [name], start, stop, pixels, select={self.axis: part})[name]
+        else:
+            data = net[name].isel({self.axis: part})
         values = np.asarray(data.values, dtype=np.float32)
         iteration = np.asarray(data["iteration"].values)
         grid = columns(iteration, start, stop, pixels)
         if self.show == "value":
             return Cells(grid, grid.reduce(values[-1], "max"))
-        change = self._change(place, values, iteration, (start, stop))
+        change = self._change(place, values, iteration, (start, stop), net is not None)
         return Cells(grid, grid.reduce(change, "extreme"))
 
     def _change(
-        self, place: Place, values: NDArray[np.float32], iteration: NDArray[np.int64], span: tuple[float, float]
+        self,
+        place: Place,
+        values: NDArray[np.float32],
+        iteration: NDArray[np.int64],
+        span: tuple[float, float],
+        of_net: bool,
     ) -> NDArray[np.float32]:
         """Change of (reduction, rows, filters) against the usual level of the whole run, whatever part is shown."""
         first, last = whole(self.run, self.group)
@@ -82,7 +96,7 @@ class LayerValues:
             self._usual[place.name] = level.thinned(LEVELS)
         else:
             if place.name not in self._usual:
-                self.cells(place, first, last)
+                self.cells(place, first, last, net=self.net(first, last) if of_net else None)
             level = self._usual[place.name]
         if len(values) == 1:
             return level.change(values[0], iteration)
@@ -100,27 +114,13 @@ class LayerValues:
         return values
 
 
-class _Part:
-    """A run seen through one layer, so that the level reader loads no others."""
-
-    def __init__(self, run: Any, place: Place) -> None:
-        self.run, self.place = run, place
-
-    def has(self, group: str) -> bool:
-        return bool(self.run.has(group))
-
-    def dataset(self, group: str) -> Any:
-        dataset = self.run.dataset(group)
-        return dataset.isel({axis: self.place.along(axis) for axis in GROUPS if axis in dataset.dims})
-
-
 def axis_of(run: Any) -> str:
     """``filter``, or ``layer`` where a run knows its layers as wholes only (a tracker's histograms)."""
     return "filter" if any(run.has(group) for group in GROUPS["filter"]) else "layer"
 
 
-def _statistics(dataset: Any, axis: str) -> list[str]:
-    return [str(name) for name, variable in dataset.items() if variable.dims == ("iteration", axis)]
+def _statistics(run: Any, group: str, axis: str) -> list[str]:
+    return [name for name, dims in variables(run, group).items() if dims == ("iteration", axis)]
 
 
 def group_with(run: Any, variable: str) -> str:
@@ -128,16 +128,16 @@ def group_with(run: Any, variable: str) -> str:
     axis = axis_of(run)
     groups = [group for group in GROUPS[axis] if run.has(group)]
     for group in groups:
-        if variable in _statistics(run.dataset(group), axis):
+        if variable in _statistics(run, group, axis):
             return group
-    known = sorted({name for group in groups for name in _statistics(run.dataset(group), axis)})
+    known = sorted({name for group in groups for name in _statistics(run, group, axis)})
     raise InputError(f"{run.path}: no statistic {variable!r} per {axis}; there are {', '.join(known) or 'none'}")
 
 
 def told(run: Any) -> list[str]:
     """Statistics that the run has numbers of, the most telling first; the others were never recorded."""
     axis = axis_of(run)
-    names = _statistics(run.dataset(GROUPS[axis][0]), axis)
+    names = _statistics(run, GROUPS[axis][0], axis)
     ordered = [n for n in PREFERRED if n in names] + [n for n in names if n not in PREFERRED]
     return [name for name in ordered if _is_told(run, name)] or ordered
 
@@ -145,23 +145,23 @@ def told(run: Any) -> list[str]:
 def opening(run: Any) -> tuple[str, str]:
     """(statistic, change or value) that a view opens with; under a window of records there is no usual level yet."""
     group = GROUPS[axis_of(run)][0]
-    names = _statistics(run.dataset(group), axis_of(run))
+    names = _statistics(run, group, axis_of(run))
     name = next((n for n in PREFERRED if n in names and _is_told(run, n)), None) or told(run)[0]
-    return name, "change" if run.dataset(group).sizes["iteration"] >= WINDOW else "value"
+    return name, "change" if sizes(run, group)["iteration"] >= WINDOW else "value"
 
 
 def _is_told(run: Any, name: str) -> bool:
     """Whether there is a number in the middle or the last record; layers tell it of their filters, and are fewer."""
-    group = next(g for g in (*GROUPS["layer"], *GROUPS["filter"]) if run.has(g) and name in run.dataset(g))
-    values = run.dataset(group)[name]
-    rows = sorted({values.sizes["iteration"] // 2, values.sizes["iteration"] - 1})
-    return bool(np.isfinite(np.asarray(values.isel(iteration=rows).values)).any())
+    group = next(g for g in (*GROUPS["layer"], *GROUPS["filter"]) if name in variables(run, g))
+    records = sizes(run, group)["iteration"]
+    rows = np.unique([records // 2, max(records - 1, 0)])[: records or 0]
+    return bool(np.isfinite(table(run, group, [name], select={"iteration": rows})[name].values).any())
 
 
 def whole(run: Any, group: str) -> tuple[float, float]:
     """First and last iteration of a group."""
-    iteration = run.dataset(group)["iteration"].values
-    return (float(iteration[0]), float(iteration[-1])) if len(iteration) else (0.0, 1.0)
+    first, last = extent(run, group) or (0, 1)
+    return float(first), float(last)
 
 
 def squeeze(values: NDArray[np.float32], rows: int, aggregate: str = "max") -> NDArray[np.float32]:

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
+
+from deeptracker.screen import table
+from deeptracker.screen.cube import abnormal_passes, minisets
 
 
 @dataclass(slots=True)
@@ -49,15 +53,14 @@ def draw(
     most : how many mini-sets are drawn at most, by cells × size.
     """
     drawing = Drawing()
-    base = f"correlation/{view_path(view)}"
-    if not run.has(f"{base}/minisets") or run.dataset(f"{base}/minisets").sizes.get("miniset", 0) == 0:
+    found = minisets(run, view)
+    if found is None:
         return drawing
-    sets = run.dataset(f"{base}/minisets").load()
-    cells = run.dataset(f"{base}/miniset_cells").load()
-    members = _members(run, base)
+    sets, cells, filters = found
+    members = _members(run, filters, sets.sizes["miniset"])
     weight = sets["size"].values.astype(np.int64) * sets["cells"].values
     chosen = np.argsort(-weight, kind="stable")[:most]
-    places = _places(run, base)
+    places = _places(run, view)
     heights = _heights(sets["layer"].values, chosen)
     amounts = np.bincount(sets["layer"].values[chosen], minlength=len(layers))
     seen: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -96,31 +99,20 @@ def draw(
     return drawing
 
 
-def view_path(view: str) -> str:
-    """``validation/raw`` as the derived groups spell it."""
-    return f"validation/{view}"
+def _members(run: Any, filters: xr.Dataset, count: int) -> dict[int, list[int]]:
+    """Channels of each of ``count`` mini-sets."""
+    channels = table(run, "architecture", ["filter_channel"])["filter_channel"].values
+    members: dict[int, list[int]] = {index: [] for index in range(count)}
+    for index, position in zip(filters["miniset"].values, filters["filter"].values, strict=True):
+        members[int(index)].append(int(channels[position]))
+    return {index: sorted(found) for index, found in members.items()}
 
 
-def _members(run: Any, base: str) -> dict[int, list[int]]:
-    """Channels of each mini-set."""
-    table = run.dataset(f"{base}/miniset_filters").load()
-    channels = run.dataset("architecture")["filter_channel"].values
-    members: dict[int, list[int]] = {}
-    for index, position in zip(table["miniset"].values, table["filter"].values, strict=True):
-        members.setdefault(int(index), []).append(int(channels[position]))
-    return {index: sorted(found) for index, found in members.items()} | _none(run, base, members)
-
-
-def _none(run: Any, base: str, members: dict[int, list[int]]) -> dict[int, list[int]]:
-    amount = run.dataset(f"{base}/minisets").sizes["miniset"]
-    return {index: [] for index in range(amount) if index not in members}
-
-
-def _places(run: Any, base: str) -> dict[tuple[int, int], tuple[int, int]]:
+def _places(run: Any, view: str) -> dict[tuple[int, int], tuple[int, int]]:
     """(class, iteration) → (rank among the class's abnormal passes, their number)."""
-    passes = run.dataset(f"{base}/passes")
-    abnormal: NDArray[np.bool_] = np.asarray(passes["abnormal"].transpose("validation", "class").values) > 0
-    times = passes["validation"].values
+    marked_passes = abnormal_passes(run, view)
+    abnormal: NDArray[np.bool_] = np.asarray(marked_passes.values) > 0
+    times = marked_passes["validation"].values
     places = {}
     for c in range(abnormal.shape[1]):
         marked = np.flatnonzero(abnormal[:, c])

@@ -16,12 +16,13 @@ from bokeh.models import (
     Range1d,
     RangeTool,
 )
-from numpy.typing import NDArray
 
+from deeptracker.screen import read, sizes, variables
+from deeptracker.screen.answers import error_over_time
 from deeptracker.view import palettes, words
-from deeptracker.view.answers import error_over_time
+from deeptracker.view.change import EVERY
+from deeptracker.view.columns import curve, thinned
 from deeptracker.view.events import anomalies, documents
-from deeptracker.view.level import columns
 from deeptracker.view.timeline import SMALL, Timeline, number_ticks
 
 PIXELS = 900
@@ -124,21 +125,11 @@ def _captions(found: list[dict[str, Any]], full: tuple[float, float]) -> list[st
     return captions
 
 
-def thinned(
-    iteration: NDArray[np.int64], values: NDArray[np.float64], pixels: int = PIXELS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A curve that looks the same with few points: the smallest and the largest value of each pixel, in turn."""
-    if len(iteration) <= 2 * pixels:
-        return iteration.astype(np.float64), values
-    grid = columns(iteration, float(iteration[0]), float(iteration[-1]), pixels)
-    pair = np.stack([grid.reduce(values, "min"), grid.reduce(values, "max")], axis=1).ravel()
-    return np.repeat(grid.left + grid.width * (np.arange(grid.count) + 0.5), 2), pair.astype(np.float64)
-
-
 def _curves(run: Any, timeline: Timeline, whole: Range1d) -> Any:
     """Training loss (left axis, logarithmic where it can be) and validation error (right axis, from zero)."""
-    loss = run.dataset("scalars")["loss"].load() if run.has("scalars") and "loss" in run.dataset("scalars") else None
-    x, y = (np.zeros(0), np.zeros(0)) if loss is None else thinned(loss["iteration"].values, loss.values)
+    x, y = np.zeros(0), np.zeros(0)
+    if "loss" in variables(run, "scalars"):
+        x, y = curve(read(run, "scalars", ["loss"], pixels=PIXELS)["loss"], PIXELS)
     known = y[np.isfinite(y)]
     logarithmic = bool(len(known)) and known.min() > 0 and known.max() / known.min() > 5
     plot = timeline.figure(
@@ -161,7 +152,7 @@ def _curves(run: Any, timeline: Timeline, whole: Range1d) -> Any:
     plot.yaxis.formatter = number_ticks()
     error = error_over_time(run)
     if error is not None and len(error[0]):
-        passes, share = thinned(error[0], error[1] * 100)
+        passes, share = thinned(error[0], error[1] * 100, PIXELS)
         top = float(np.nanmax(share)) * 1.08 if np.isfinite(share).any() else 100.0
         plot.extra_y_scales = {"error": LinearScale()}
         plot.extra_y_ranges = {"error": Range1d(-0.06 * max(top, 1.0), max(top, 1.0))}
@@ -237,12 +228,11 @@ def _rates(run: Any, timeline: Timeline, whole: Range1d) -> Any:
 
 def rate_pieces(run: Any, stop: float) -> list[tuple[float, float, float]]:
     """(first iteration, first after it, learning rate) of each stretch; a smooth schedule is cut into equal parts."""
-    if not run.has("scalars") or "learning_rate" not in run.dataset("scalars"):
+    size = sizes(run, "scalars")
+    if "learning_rate" not in variables(run, "scalars") or 0 in (size["param_group"], size["iteration"]):
         return []
-    rates = run.dataset("scalars")["learning_rate"]
-    if rates.sizes["param_group"] == 0 or rates.sizes["iteration"] == 0:
-        return []
-    values = np.asarray(rates.isel(param_group=0).values, dtype=np.float64)
+    rates = read(run, "scalars", ["learning_rate"], pixels=EVERY, select={"param_group": slice(0, 1)})
+    values = np.asarray(rates["learning_rate"].values[0, :, 0], dtype=np.float64)
     at = np.asarray(rates["iteration"].values, dtype=np.float64)
     starts = np.flatnonzero(np.r_[True, ~np.isclose(values[1:], values[:-1], rtol=1e-3, atol=0)])
     if len(starts) > MOST_RATES:

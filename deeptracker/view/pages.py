@@ -6,8 +6,9 @@ from typing import Any
 
 from bokeh.layouts import column
 
+from deeptracker.screen import sizes
+from deeptracker.screen.answers import first_set
 from deeptracker.view import palettes, words
-from deeptracker.view.answers import first_set
 from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube
 from deeptracker.view.events import anomalies
@@ -173,7 +174,7 @@ def missing_filters(run: Any) -> str:
 
 def missing_validation(run: Any) -> str:
     """Why there is no validation to show, or an empty string."""
-    if first_set(run) is not None and run.dataset(f"validation/{first_set(run)}").sizes["validation"]:
+    if first_set(run) is not None and sizes(run, f"validation/{first_set(run)}")["validation"]:
         return ""
     return _brought(
         run,

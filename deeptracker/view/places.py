@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from deeptracker.screen import table
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -26,9 +28,9 @@ class Place:
 
 def layers_of(run: Any) -> list[Place]:
     """The layers with weights, in order of execution."""
-    table = run.dataset("architecture")
-    names, stages = table["layer"].values, table["stage"].values
-    first, count = table["first_filter"].values, table["filters"].values
+    net = table(run, "architecture", ["stage", "first_filter", "filters"])
+    names, stages = net["layer"].values, net["stage"].values
+    first, count = net["first_filter"].values, net["filters"].values
     return [
         Place(str(name), str(stage), slice(int(a), int(a) + int(n)), index)
         for index, (name, stage, a, n) in enumerate(zip(names, stages, first, count, strict=True))

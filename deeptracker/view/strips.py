@@ -9,8 +9,8 @@ from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColor
 from numpy.typing import NDArray
 
 from deeptracker.view import palettes, words
+from deeptracker.view.columns import Columns
 from deeptracker.view.layer_values import (
-    CELLS,
     PIXELS,
     LayerValues,
     by_strength,
@@ -19,7 +19,6 @@ from deeptracker.view.layer_values import (
     squeeze,
     whole,
 )
-from deeptracker.view.level import Columns
 from deeptracker.view.places import Place, layers_of, short, stages_of
 from deeptracker.view.scale import Scale
 from deeptracker.view.timeline import Timeline, named_rows
@@ -49,8 +48,7 @@ class Strips:
         self.sources: dict[str, ColumnDataSource] = {}
         self.orders: dict[str, NDArray[np.intp]] = {}
         self.aggregate = aggregate
-        filters = sum(place.count for place in self.places)
-        self.pixels = int(np.clip(CELLS // max(filters, 1), 300, pixels))
+        self.pixels, self.columns = pixels, 0
         best, usual = opening(run)
         self.values = LayerValues(run, variable or best, show or usual)
         self.stages = stages_of(self.places)
@@ -108,8 +106,10 @@ class Strips:
         start, stop = max(first, start if start is not None else first), min(last, stop if stop is not None else last)
         self.mapper.palette = list(self.scale.colours)
         self.decode.code = f"return {read_out(self.values)}"
+        net = self.values.net(start, stop, self.pixels)
+        self.columns = min(net.sizes["iteration"], self.pixels)
         for name, members in self.stages:
-            images = [self._image(place, start, stop) for place in members]
+            images = [self._image(place, start, stop, net) for place in members]
             grid = [self.timeline.full[0] if g.count == 0 else g.left for _, g in images]
             self.sources[name].data = {
                 "image": [image for image, _ in images],
@@ -121,8 +121,8 @@ class Strips:
                 "filters": [place.count for place in members],
             }
 
-    def _image(self, place: Place, start: float, stop: float) -> tuple[NDArray[np.uint8], Columns]:
-        cells = self.values.cells(place, start, stop, self.pixels)
+    def _image(self, place: Place, start: float, stop: float, net: Any) -> tuple[NDArray[np.uint8], Columns]:
+        cells = self.values.cells(place, start, stop, self.pixels, net=net)
         if place.name not in self.orders:
             self.orders[place.name] = by_strength(cells.values)
         rows = squeeze(cells.values[:, self.orders[place.name]], self.strip, self.aggregate)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deeptracker.screen import table, variables
 from deeptracker.view import palettes
 
 
@@ -25,11 +26,10 @@ def data_uri(picture: NDArray[np.uint8]) -> str:
 def thumbnails(run: Any, view: str, rows: NDArray[np.intp]) -> list[str] | None:
     """Data URIs of the images at these positions; None where the run keeps no thumbnails."""
     group = f"images/{view.split('/')[0]}"
-    if not run.has(group) or "thumbnail" not in run.dataset(group):
+    if "thumbnail" not in variables(run, group):
         return None
-    low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)  # adjacent images: one read
-    block = run.dataset(group)["thumbnail"].isel(image=slice(low, high)).values
-    return [data_uri(block[row - low]) for row in rows]
+    pictures = table(run, group, ["thumbnail"], select={"image": rows})["thumbnail"].values
+    return [data_uri(picture) for picture in pictures]
 
 
 def gallery(pictures: list[tuple[str, str, str]], size: int = 44) -> str:

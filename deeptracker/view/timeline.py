@@ -22,8 +22,8 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
-from deeptracker.view.answers import class_names, first_set
 from deeptracker.view.events import anomalies, labels, reach
 from deeptracker.view.places import layers_of, short
 

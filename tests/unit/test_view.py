@@ -12,8 +12,8 @@ from bokeh.models import Div, GlyphRenderer, Image, Model, Plot
 
 import deeptracker.view as view
 from deeptracker.errors import InputError
+from deeptracker.screen.answers import classes_of, error_by_class, error_over_time
 from deeptracker.store import Run
-from deeptracker.view.answers import classes_of, error_by_class, error_over_time
 from deeptracker.view.change import learning_rate_steps
 from deeptracker.view.classes import ClassRows
 from deeptracker.view.cube import Cube, widths

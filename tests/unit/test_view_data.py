@@ -10,12 +10,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deeptracker.screen import choose, read
+from deeptracker.screen.answers import rows_within
 from deeptracker.view import palettes, words
 from deeptracker.view.change import running_median, usual
+from deeptracker.view.columns import columns
 from deeptracker.view.layer_values import LayerValues
-from deeptracker.view.level import choose, columns, read
 from deeptracker.view.minisets import draw
-from deeptracker.view.pixels import rows_within
 from deeptracker.view.places import Place
 from deeptracker.view.scale import RATIO, Scale, change_scale, count_scale, share_scale, value_scale
 

@@ -1,0 +1,261 @@
+"""Validation answers for the screen: which set, its classes, errors over time, rows of images within a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from deeptracker.screen.kept import Kept, state_of
+from deeptracker.screen.level import outdated, within
+from deeptracker.screen.opened import coordinate, opened, sizes
+from deeptracker.screen.picking import pick
+from deeptracker.screen.reading import PIXELS, read, table
+
+MOST_ANSWERS = 48_000_000
+"""Answers that one picture of all images reads; of more, the index's classes are shown."""
+BLOCK = 256
+ORDER_FROM = 21
+
+_known: Kept[Classes] = Kept(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Images of a validation set by class.
+
+    ``names`` of the classes, ``order`` in which they are drawn, ``target`` of each image, ``rows`` = positions of the
+    images on the image axis in drawing order (by class, then by how often they were answered rightly), ``borders`` =
+    places in ``rows`` where each drawn class begins, and where the last one ends.
+    """
+
+    names: tuple[str, ...]
+    order: NDArray[np.intp]
+    target: NDArray[np.int32]
+    rows: NDArray[np.intp]
+    borders: NDArray[np.intp]
+
+    def members(self, index: int) -> NDArray[np.intp]:
+        """Images of one class, in drawing order."""
+        place = int(np.flatnonzero(self.order == index)[0])
+        return self.rows[self.borders[place] : self.borders[place + 1]]
+
+
+def first_set(run: Any) -> str | None:
+    """``<set>/<weights>`` of the first validation set, None where nothing was validated."""
+    return run.validation_sets[0] if run.validation_sets else None
+
+
+def class_names(run: Any, view: str, count: int) -> tuple[str, ...]:
+    """Names of the classes as the index, or the images, give them; else their numbers."""
+    for group in (f"index/validation/{view}/classes", f"images/{view.split('/')[0]}"):
+        if run.has(group) and "class" in opened(run, group).coords:
+            return tuple(str(name) for name in coordinate(run, group, "class"))
+    return tuple(str(i) for i in range(count))
+
+
+def classes_of(run: Any, view: str) -> Classes:
+    """The classes of a validation set and the order in which they and their images are drawn.
+
+    Classes keep their own order up to 20; more are ordered by similarity (the index's ``order``). Images without a
+    class form one class "images".
+    """
+    state = state_of(run)
+    if state is None:
+        return _classes_of(run, view)
+    return _known.get((state, view), lambda: _classes_of(run, view), lambda _: 1)
+
+
+def forget_classes() -> None:
+    """Keep no classes: they are worked out anew."""
+    _known.clear()
+
+
+def _classes_of(run: Any, view: str) -> Classes:
+    amount = sizes(run, f"validation/{view}")["image"]
+    images = f"images/{view.split('/')[0]}"
+    target = np.zeros(amount, np.int32)
+    names: tuple[str, ...] = ("images",)
+    if sizes(run, images).get("image") == amount:
+        given = np.asarray(table(run, images, ["target"])["target"].values, dtype=np.int32)
+        if given.size and given.max() >= 0:
+            target = given
+            names = class_names(run, view, int(given.max()) + 1)
+    order = np.arange(len(names))
+    index = f"index/validation/{view}/classes"
+    if len(names) >= ORDER_FROM and run.has(index):
+        order = np.argsort(table(run, index, ["order"])["order"].values, kind="stable")
+    place = np.empty(len(names), np.intp)
+    place[order] = np.arange(len(names))
+    inner = np.zeros(amount)
+    group = f"index/validation/{view}/images"
+    if sizes(run, group).get("image") == amount:
+        inner = np.asarray(table(run, group, ["order"])["order"].values)
+    seat = np.where(target >= 0, place[np.clip(target, 0, len(names) - 1)], len(names))
+    rows = np.lexsort((inner, seat))
+    rows = rows[target[rows] >= 0]
+    borders = np.searchsorted(seat[rows], np.arange(len(names) + 1))
+    return Classes(names, order, target, rows, borders)
+
+
+def error_over_time(
+    run: Any, view: str | None = None, *, pixels: int = PIXELS
+) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+    """(iterations of the passes, share of wrong answers); None where nothing was validated, or too much to count."""
+    view = view or first_set(run)
+    if view is None:
+        return None
+    size = sizes(run, f"validation/{view}")
+    if not _indexed(run, f"{view}/all") and size["validation"] * size["image"] > 4 * MOST_ANSWERS:
+        return None
+    passes, share = _errors(run, view, "all", [np.arange(size["image"])], pixels)
+    return passes, share[:, 0]
+
+
+def error_by_class(
+    run: Any, view: str, classes: Classes, *, pixels: int = PIXELS
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(iterations of the passes, share of wrong answers (validation, class)), from the index as far as it goes.
+
+    A class without an evaluated image is NaN. With more than four passes a pixel, and bins of passes in the index,
+    (first pass of each bin, the worst share in it).
+    """
+    return _errors(run, view, "classes", [classes.members(c) for c in range(len(classes.names))], pixels)
+
+
+def _indexed(run: Any, part: str) -> bool:
+    return bool(run.has(f"index/validation/{part}")) and not outdated(run)
+
+
+def _errors(
+    run: Any, view: str, part: str, members: list[NDArray[np.intp]], pixels: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Errors of each set of images, from the index, and counted of the passes that came after it."""
+    group, index = f"validation/{view}", f"index/validation/{view}/{part}"
+    passes, known, begun = coordinate(run, group, "validation"), 0, []
+    at: list[NDArray[np.int64]] = []
+    if _indexed(run, f"{view}/{part}"):
+        known = sizes(run, index)["validation"]
+        data = read(run, index, ["accuracy"], pixels=pixels, reductions=["min"])
+        begun.append(1 - np.asarray(data["accuracy"].values[0], dtype=np.float64).reshape(-1, len(members)))
+        at.append(np.asarray(data["validation"].values))
+    for start in range(known, len(passes), BLOCK):
+        block = slice(start, min(start + BLOCK, len(passes)))
+        correct = pick(opened(run, group)["correct"].variable, {"validation": block})
+        begun.append(np.stack([_wrong(correct[:, rows]) for rows in members], axis=1))
+        at.append(passes[block])
+    share = np.concatenate(begun) if begun else np.zeros((0, len(members)))
+    return np.concatenate(at) if at else passes, share
+
+
+def _wrong(correct: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of wrong answers among those evaluated (last axis), NaN where none was."""
+    known = (correct >= 0).sum(axis=-1)
+    return np.divide(
+        (correct == 0).sum(axis=-1), known, out=np.full(correct.shape[:-1], np.nan), where=np.asarray(known > 0)
+    )
+
+
+def images_of(
+    run: Any, view: str, rows: NDArray[np.intp], first: float | None = None, last: float | None = None
+) -> xr.Dataset:
+    """Answers of some images, in the order of ``rows`` (positions on the image axis): (validation, image), loaded.
+
+    ``predicted`` (−1 = not evaluated), ``correct`` (−1, 0, 1); coordinates ``validation`` and ``image``. The chunks
+    of those images alone are read: images of a class lie side by side.
+    """
+    every: Any = {"pixels": 1 << 40, "cells": 1 << 40}  # an answer is no number of which there could be a mean
+    data = read(run, f"validation/{view}", ["predicted", "correct"], first, last, select={"image": rows}, **every)
+    return data.isel(reduction=0, drop=True)
+
+
+def image_rows(
+    run: Any, view: str, classes: Classes, rows: int, first: float | None = None, last: float | None = None
+) -> xr.Dataset:
+    """All images in at most about ``rows`` rows, each of images of one class only: share of wrong answers.
+
+    Returns
+    -------
+    Dataset with ``wrong`` (validation, row), NaN where none was evaluated; along ``row`` ``class_index`` and
+    ``images`` (how many the row stands for). Rows lie in drawing order: by class, then by how often an image was
+    right. Of more than ``MOST_ANSWERS`` answers a row is a class, as the index has it: the attribute ``by`` says
+    ``image`` or ``class``.
+    """
+    group = f"validation/{view}"
+    passes = np.asarray(coordinate(run, group, "validation"), dtype=np.int64)
+    start, stop = within(passes, passes[0] if first is None else first, passes[-1] if last is None else last)
+    amounts = np.diff(classes.borders)
+    if (stop - start) * len(classes.rows) > MOST_ANSWERS and _indexed(run, f"{view}/classes"):
+        at, share = error_by_class(run, view, classes)
+        wrong, by = share[:, classes.order][:, amounts > 0].astype(np.float32), "class"
+        counts, owner = amounts[amounts > 0], classes.order[amounts > 0]
+    else:
+        bins = rows_within(amounts.tolist(), rows)
+        counts = np.concatenate(
+            [np.diff(np.linspace(0, n, b + 1).astype(int)) for n, b in zip(amounts, bins, strict=True)]
+        )
+        owner = np.repeat(classes.order, bins)
+        counts, owner = counts[counts > 0], owner[counts > 0]
+        at, wrong, by = passes[start:stop], _shares(run, group, classes.rows, counts, start, stop), "image"
+    return xr.Dataset(
+        {"wrong": (("validation", "row"), wrong), "images": ("row", counts)},
+        {"validation": at, "class_index": ("row", owner)},
+        {"by": by},
+    )
+
+
+def _shares(
+    run: Any, group: str, rows: NDArray[np.intp], counts: NDArray[np.int64], start: int, stop: int
+) -> NDArray[np.float32]:
+    """Share wrong of each stretch of ``counts`` images, a block of passes in memory at a time."""
+    variable = opened(run, group)["correct"].variable
+    row_of = np.full(variable.shape[1], -1, np.int32)
+    row_of[rows] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    out = np.empty((stop - start, len(counts)), np.float32)
+    for first in range(start, stop, BLOCK):
+        correct = pick(variable, {"validation": slice(first, min(first + BLOCK, stop))})
+        share_wrong(np.ascontiguousarray(correct), row_of, out[first - start : first - start + BLOCK])
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def share_wrong(correct: Any, row_of: Any, out: Any) -> None:
+    """Share of wrong answers of each row of images: ``correct`` (passes, images), −1 = not evaluated → ``out``
+    (passes, rows); ``row_of`` says the row of each image, −1 = none.
+    """
+    wrong, known = np.empty(out.shape[1], np.int32), np.empty(out.shape[1], np.int32)
+    for number in range(correct.shape[0]):
+        wrong[:], known[:] = 0, 0
+        for image in range(correct.shape[1]):
+            answer, row = correct[number, image], row_of[image]
+            if answer >= 0 and row >= 0:
+                known[row] += 1
+                wrong[row] += answer == 0
+        for row in range(out.shape[1]):
+            out[number, row] = np.float32(wrong[row] / known[row]) if known[row] else np.float32(np.nan)
+
+
+def rows_within(sizes: list[int], rows: int) -> list[int]:
+    """Pixel rows for each class: one an image where they fit, else in proportion, at least one for each class."""
+    total = sum(sizes)
+    if total <= rows * 4:
+        return list(sizes)
+    return [min(size, max(1, round(size * rows / total))) for size in sizes]
+
+
+__all__ = [
+    "Classes",
+    "class_names",
+    "classes_of",
+    "error_by_class",
+    "error_over_time",
+    "first_set",
+    "forget_classes",
+    "image_rows",
+    "images_of",
+    "rows_within",
+]
