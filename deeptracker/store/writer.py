@@ -251,7 +251,7 @@ class LogWriter:
 
     def _add_pending(self) -> None:
         self._lock.check()
-        self._disk.add((group, block, self._columns(group, block)) for group, block in self._pending)
+        self._disk.add((group, block, self._rows[group].columns_of(block)) for group, block in self._pending)
         with self._buffers:
             for group, block in self._pending:
                 self._rows[group].give_back(block)
@@ -267,9 +267,6 @@ class LogWriter:
                     taken.append((group, block))
             self._buffers.notify_all()
         return taken
-
-    def _columns(self, group: str, block: Block) -> dict[str, Any]:
-        return {name: self._rows[group].columns[name] for name in block.arrays}
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
