@@ -167,7 +167,14 @@ class Run:
         if parts[0] != "validation" or len(parts) < 3:
             return None
         images = f"images/{parts[1]}"
-        return self.dataset(images) if self.has(images) else None
+        if images not in self._image_sets and self.has(images):
+            self._image_sets[images] = self.dataset(images)
+        return self._image_sets.get(images)
+
+    @cached_property
+    def _image_sets(self) -> dict[str, xr.Dataset]:
+        """Images of validation sets, opened once: their classes label every group of answers."""
+        return {}
 
     @property
     def scalars(self) -> xr.Dataset:
