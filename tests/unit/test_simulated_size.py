@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -70,7 +68,9 @@ def shares(run: Run, group: str, names: list[str]) -> dict[str, float]:
 
 @pytest.mark.parametrize("group", ["filters/dense", "layers/dense", "validation/validation/raw"])
 def test_simulated_data__compress_within_a_fifth_of_real_ones(real: Run, simulated: Run, group: str) -> None:
-    names = [str(n) for n, v in real.dataset(group).data_vars.items() if v.ndim == 2 and n in simulated.dataset(group)]
+    names = [
+        str(n) for n, v in real.dataset(group).data_vars.items() if v.ndim == 2 and n in simulated.dataset(group)
+    ]
     assert len(names) > 2
     one, other = shares(real, group, names), shares(simulated, group, names)
     weight = {name: real.dataset(group)[name].dtype.itemsize for name in names}
