@@ -66,7 +66,7 @@ def test_analysis__that_was_killed_is_done_again_to_the_same_bytes(
     path = tmp_path / "run"
     simulate(path, model="tiny", iterations=700, images=60, passes=70, classes=3, seed=5)
     known: set[str] = set()
-    for share in (0.2, 0.9, 0.5):  # of the writes that are left; most are those of the index
+    for share in (0.3, 0.8):  # of all writes; most are those of the index
         killed = run_program(path, max(1, int(share * writes)))
         assert killed.returncode in (-signal.SIGKILL, 0), killed.stderr
         run = open_run(path)
@@ -79,7 +79,5 @@ def test_analysis__that_was_killed_is_done_again_to_the_same_bytes(
     assert one.keys() == other.keys()
     for key, values in one.items():
         np.testing.assert_array_equal(other[key], values, err_msg=str(key))
-    for stage in run.stages:  # a stage that is written again clears what was left
-        run = analyze(path, stages=[stage])
     assert not litter(run)
     assert not list(run.path.rglob("scratch"))
