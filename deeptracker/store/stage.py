@@ -107,11 +107,15 @@ class StageWriter:
         self._lock = (self.path / ANALYSIS_LOCK).lock(self.path)
         self._started = time.perf_counter()
         base = self.path / LOG / self.stage
-        taken = [int(child.name) for child in base.iterdir() if child.name.isdigit()] if base.is_dir() else []
         current = load_stages(self.path).get(self.stage, {}).get("version", 0)
+        there = [child for child in base.iterdir() if child.name.isdigit()] if base.is_dir() else []
+        taken = [int(child.name) for child in there]
         if self._before not in (None, current):
             self._lock.release()
             raise LockedRunError(f"{self.path}: another process analysed the run just now: analyze it again")
+        for child in there:
+            if int(child.name) != current:  # what an analysis left that was killed
+                child.remove()
         self._version = max([current, *taken]) + 1
         self._folder = base / str(self._version)
         if not (base / "zarr.json").is_file():
