@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     out = asked.out or asked.folder / "nightly.csv"
     try:
-        kind = PurePosixPath(out.name).suffix
-        if kind not in (".csv", ".parquet"):
+        ending = PurePosixPath(out.name).suffix
+        if ending not in (".csv", ".parquet"):
             raise InputError(f"{out}: the table is written as .csv or .parquet")
         table = list_runs(asked.folder)
         table = table[[fnmatch(name, asked.match) for name in table["name"]]].reset_index(drop=True)
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     table = pd.concat([table, pd.DataFrame(found, columns=FOUND)], axis=1)
     content = BytesIO()
-    table.to_csv(content, index=False) if kind == ".csv" else table.to_parquet(content, index=False)
+    table.to_csv(content, index=False) if ending == ".csv" else table.to_parquet(content, index=False)
     out.write([content.getvalue()])
     failed = table[table["failure"].notna()]
     print(f"{len(table) - len(failed)} of {len(table)} runs analysed; table: {out}")

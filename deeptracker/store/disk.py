@@ -19,7 +19,7 @@ from deeptracker.store.joined import JoinedArray
 from deeptracker.store.layout import COMMIT, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.rows import Block
-from deeptracker.store.shards import cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
+from deeptracker.store.shards import LATE, cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
 from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
 from deeptracker.store.tail import write_tail
@@ -161,7 +161,7 @@ class Disk:
             (self.path / TAIL).drop([c.name for c in (self.path / TAIL).iterdir() if c.name not in named])
         tables = {making_folder(self.path, *item) for item in self.commit.tables.items()}
         for child in (self.path / MAKING).iterdir() if (self.path / MAKING).is_dir() else ():
-            if child not in tables:
+            if child not in tables and not child.name.startswith(LATE):
                 child.remove()
         remove_thinned(self.path, self.commit)
 

@@ -144,10 +144,6 @@ class Rows:
                 )
             arrays[name][index] = value
 
-    def columns_of(self, block: Block) -> dict[str, Column]:
-        """Columns of a block that was taken."""
-        return {name: self.columns[name] for name in block.arrays}
-
     def take(self, start: int) -> Block | None:
         """The rows so far, to be written from row ``start`` on; the group goes on with another buffer."""
         block = self.block

@@ -20,6 +20,7 @@ from deeptracker.store.tables import variable_attributes
 from deeptracker.store.tail import write_tail
 from deeptracker.store.zarrays import Filling, make_array, make_group
 
+LATE = "late~"
 _MERGE_FILES = 32
 
 
@@ -78,9 +79,12 @@ def _array(folder: Place, group: str, name: str, growth: Growth) -> RowFiles:
     """The array, which is made first where its variable appeared late: rows before it hold the fill value."""
     place, column = folder / LOG / group / name, growth.columns[name]
     if not (place / "zarr.json").is_file():
+        aside = folder / MAKING / f"{LATE}{group.replace('/', '~')}~{name}"
+        if (aside / "zarr.json").is_file():
+            place.remove()  # a writer was killed while it moved there: in a bucket that is done file by file
         if (place / "c").exists():
             raise DamagedRunError(f"{place / 'zarr.json'} is missing: deeptracker verify RUN names what else is")
-        filling, aside = Filling(), folder / MAKING / "late"
+        filling = Filling()
         earlier = np.full((growth.shards, *column.shape), conform.variable(group, name).fill, column.dtype)
         _begin(aside, group, name, growth, earlier, filling)
         filling.finish()

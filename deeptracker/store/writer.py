@@ -243,15 +243,16 @@ class LogWriter:
 
     def _flush(self) -> None:
         with self._files:
-            if self._pending:  # what an earlier attempt could not write goes first
-                self._add_pending()
+            self._add_pending()  # what an earlier attempt could not write goes first
             self._pending = self._take()
-            if self._pending:
-                self._add_pending()
+            self._add_pending()
 
     def _add_pending(self) -> None:
+        if not self._pending:
+            return
         self._lock.check()
-        self._disk.add((group, block, self._rows[group].columns_of(block)) for group, block in self._pending)
+        known = self._rows
+        self._disk.add((g, b, {name: known[g].columns[name] for name in b.arrays}) for g, b in self._pending)
         with self._buffers:
             for group, block in self._pending:
                 self._rows[group].give_back(block)
@@ -293,8 +294,7 @@ class LogWriter:
 
 
 def _foreign(folder: Place) -> bool:
-    ours = {LOG, LOCK, TAIL, MAKING}
-    return any(child.name not in ours and not child.name.startswith(".") for child in folder.iterdir())
+    return any(c.name not in {LOG, LOCK, TAIL, MAKING} and not c.name.startswith(".") for c in folder.iterdir())
 
 
 __all__ = ["LogWriter"]

@@ -175,6 +175,34 @@ def test_damaged_object__is_named_and_never_read_as_numbers(buckets: Any, copied
     assert [finding.problem for finding in verify(str(copied.path))] == ["a file is missing"]
 
 
+def test_variable_that_appears_late__survives_a_kill_while_it_moves_to_its_place(
+    buckets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "SHARD_ROWS", (16, 16))
+    path = "s3://runs/late/run"
+
+    def killed(self: Any, source: Any) -> None:
+        if self.name == "zarr.json":  # the last one
+            raise KeyboardInterrupt
+        objects.copy(self.bucket, source.key, self.key)
+
+    writer = LogWriter(path, background=False)
+    for step in range(40):
+        writer.append("scalars", step, {"loss": float(step)} | ({"extra": 1.0} if step >= 20 else {}))
+        if step == 19:
+            writer.close()
+            writer = LogWriter(path, background=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("deeptracker.store.bucket.Bucket.share", killed)
+        with pytest.raises(KeyboardInterrupt):
+            writer.close()
+    with LogWriter(path, background=False):
+        pass
+    scalars = open_run(path).dataset("scalars")
+    np.testing.assert_array_equal(scalars["loss"].values, np.arange(40.0))
+    assert np.isfinite(scalars["extra"].values).tolist() == [False] * 20 + [True] * 20
+
+
 def test_second_writer__is_refused_and_a_dead_one_is_not_waited_for(
     buckets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
