@@ -87,7 +87,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Any]:
+def object_server() -> Iterator[Any]:
     """An S3 API server with the bucket ``runs``; see ``objectstore``."""
     from objectstore import ObjectStore
 
@@ -98,8 +98,8 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def buckets(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def buckets(object_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The server, and an environment that leads to it."""
-    for name, value in server.environment.items():
+    for name, value in object_server.environment.items():
         monkeypatch.setenv(name, value)
-    return server
+    return object_server

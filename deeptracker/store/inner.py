@@ -44,7 +44,7 @@ Found = tuple[int, int, tuple[int, ...]]
 def is_ours(metadata: ArrayV3Metadata) -> bool:
     """Whether an array is packed as this package packs numbers: blosc, then a checksum, in shards or plain chunks."""
     codecs = metadata.codecs
-    if metadata.data_type.to_native_dtype().kind not in "biuf" or not metadata.shape:
+    if metadata.data_type.to_native_dtype().kind not in "biuf" or not metadata.shape or 0 in metadata.chunks:
         return False
     if [type(codec) for codec in codecs] == _PACKED:
         return True
