@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from deeptracker.aggregate.distributions import HISTOGRAM_BYTES, HISTOGRAMS
 from deeptracker.aggregate.gather import MOST_BYTES, Job
-from deeptracker.aggregate.grown import earlier
-from deeptracker.aggregate.training import training_jobs
+from deeptracker.aggregate.grown import Earlier, earlier
+from deeptracker.aggregate.training import hierarchy, training_jobs
 from deeptracker.aggregate.validation import view_windows
-from deeptracker.aggregate.windows import Readable, Source
+from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import declaration
 
 
@@ -68,6 +69,7 @@ def index_cost(run: Readable, *, anew: bool = False) -> Cost:
     for group, jobs in training_jobs(run, before).items():
         of_layers = group == "layers/dense"
         total += _jobs_cost(Source(run, group), jobs, _LAYER_COPIES if of_layers else _FILTER_COPIES, of_layers)
+    total += _distributions_cost(run, before)
     for view in getattr(run, "validation_sets", ()):
         source, spans = Source(run, f"validation/{view}"), view_windows(run, view, before)
         if spans:
@@ -82,6 +84,25 @@ def index_cost(run: Readable, *, anew: bool = False) -> Cost:
                 int(_ANSWER_COPIES * rows * (one + both)),
             )
     return total
+
+
+def _distributions_cost(run: Readable, before: Earlier | None) -> Cost:
+    if not run.has("layers/full") or not run.has("architecture"):
+        return Cost()
+    source = Source(run, "layers/full")
+    names = [name for name in HISTOGRAMS if name in source.dataset]
+    first = before.rows.get("layers/full", 0) if before is not None else 0
+    records = source.dataset.sizes["iteration"] - first
+    spans = windows(source, "iteration", first=first, most_bytes=HISTOGRAM_BYTES)
+    if not names or not spans:
+        return Cost()
+    row = sum(row_bytes(source, name) for name in names)
+    layers = source.dataset.sizes["layer"]
+    extremes = 2 * len(names) * 4 * layers if run.has("layers/dense") else 0
+    groups = sum(len(level.members) for level in hierarchy(run.dataset("architecture").load()))
+    written = records * groups * len(names) * (8 * source.dataset.sizes["bin"] + 3 * 4)
+    most = max(stop - start for start, stop in spans)
+    return Cost(len(spans), records * (row + extremes), written, 8 * most * row)
 
 
 def _jobs_cost(source: Source, jobs: list[Job], copies: float, all_at_once: bool) -> Cost:

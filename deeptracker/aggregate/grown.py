@@ -11,6 +11,7 @@ from deeptracker.schema.indexed import BIN_SIZES
 from deeptracker.store.stage import package_version
 
 _TRAINING = ("filters/dense", "layers/dense")
+_FULL = "layers/full"
 _BY_PASS = ("classes", "all")
 
 
@@ -33,6 +34,8 @@ class Earlier:
         if group.startswith("index/validation/"):
             view, _, table = group.removeprefix("index/").rpartition("/")
             return self.rows.get(view, 0) if table in _BY_PASS else 0
+        if group.endswith("_distributions"):
+            return self.rows.get(_FULL, 0)
         recorded = _TRAINING[0] if group.startswith(("index/filters_", "index/layer_quantiles")) else _TRAINING[1]
         size = group.rpartition("_")[2]
         return self.rows.get(recorded, 0) // (int(size) if size.isdigit() else 1)
@@ -64,7 +67,7 @@ def earlier(run: Readable) -> Earlier | None:
     now, then = _tables(commit), log["tables"]
     rows = {}
     for path, before in log["rows"].items():
-        described = "architecture" if path in _TRAINING else f"images/{path.split('/')[1]}"
+        described = "architecture" if path in (*_TRAINING, _FULL) else f"images/{path.split('/')[1]}"
         if path not in commit.groups or now.get(described) != then.get(described):
             continue
         keep = before
@@ -79,7 +82,7 @@ def earlier(run: Readable) -> Earlier | None:
 
 
 def _is_indexed(path: str) -> bool:
-    return path in _TRAINING or path.startswith("validation/")
+    return path in (*_TRAINING, _FULL) or path.startswith("validation/")
 
 
 def _tables(commit: Any) -> dict[str, int]:

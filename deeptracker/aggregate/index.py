@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deeptracker.aggregate.classes import CLUSTERS
+from deeptracker.aggregate.distributions import index_distributions
 from deeptracker.aggregate.grown import earlier, provenance
 from deeptracker.aggregate.training import index_training
 from deeptracker.aggregate.validation import index_view
@@ -48,7 +49,7 @@ def build_index(run: Run, *, anew: bool = False, progress: Progress | None = Non
     if before is not None:
         made["continued"] = {"version": run.stages["index"]["version"], "rows": before.rows}
     with run.write_stage("index", made, continued=before is not None) as writer:
-        parts = [index_training(run, before, progress=progress)]
+        parts = [index_training(run, before, progress=progress), index_distributions(run, before, progress=progress)]
         parts += [index_view(run, view, before, progress=progress) for view in run.validation_sets]
         for datasets in parts:
             after = {} if before is None else {group: before.after(group) for group in datasets}

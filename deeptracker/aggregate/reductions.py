@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deeptracker.statistics import HISTOGRAM_EDGES
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -81,6 +83,17 @@ def _max(values: Array, missing: Mask | None) -> Array:
     return np.fmax.reduce(values, axis=1)
 
 
+def _histogram(values: Array, missing: Mask | None) -> Array:
+    """Counts in the fixed signed-log bins, on a last axis: the mergeable sketch of quantiles."""
+    edges = HISTOGRAM_EDGES[1:]
+    place = np.searchsorted(edges, np.nan_to_num(values, posinf=np.nan, neginf=np.nan), side="right")
+    place[~np.isfinite(values)] = len(HISTOGRAM_EDGES)
+    out = np.zeros((values.shape[0], *values.shape[2:], len(HISTOGRAM_EDGES)))
+    for number in range(len(HISTOGRAM_EDGES)):
+        out[..., number] = np.add.reduce(place == number, axis=1)
+    return out
+
+
 def merge_moments(one: Array, other: Array) -> Array:
     """Moments of two pieces together (Chan, Golub & LeVeque 1983): no cancellation, whatever the means."""
     count = one[..., 0] + other[..., 0]
@@ -103,6 +116,7 @@ PARTS: dict[str, Part] = {
     "zeros": Part(_zeros, np.add, 0.0),
     "dot": Part(_sum, np.add, 0.0),
     "moments": Part(_moments, merge_moments, 0.0),
+    "histogram": Part(_histogram, np.add, 0.0),
     "min": Part(_min, np.fmin, np.nan),
     "max": Part(_max, np.fmax, np.nan),
 }

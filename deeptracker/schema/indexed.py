@@ -61,9 +61,44 @@ _PYRAMID = tuple(
     for size in BIN_SIZES
 )
 
+
+def _distributions(level: str) -> Group:
+    dims = ("iteration",) if level == "model" else ("iteration", level)
+    return Group(
+        f"index/{level}_distributions",
+        f"distributions of each {level}'s concatenated weights, on the full schedule",
+        tuple(
+            variable
+            for letter, of in (("w", "weights"), ("g", "gradients"))
+            for variable in (
+                Variable(
+                    f"{letter}_hist",
+                    (*dims, "bin"),
+                    "int64",
+                    "count",
+                    f"{of} per signed-log bin, of all its layers",
+                    optional=True,
+                ),
+                *(
+                    Variable(
+                        f"{letter}_{name}",
+                        dims,
+                        "float32",
+                        "1",
+                        f"{what} of {of}, off the histogram",
+                        optional=True,
+                    )
+                    for name, what in (("q1", "first quartile"), ("median", "median"), ("q3", "third quartile"))
+                ),
+            )
+        ),
+    )
+
+
 INDEX: tuple[Group, ...] = (
     *_LEVELS,
     *_PYRAMID,
+    *(_distributions(level) for level in ("block", "stage", "model")),
     Group(
         "index/layer_quantiles",
         "quantiles over the filters of each layer (0, ¼, ½, ¾, 1)",

@@ -11,6 +11,7 @@ import pytest
 
 from deeptracker.aggregate import index_training, index_view, windows
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
+from deeptracker.aggregate.distributions import index_distributions
 from deeptracker.aggregate.gather import MOST_BYTES, gather
 from deeptracker.aggregate.pyramid import bin_sizes
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
@@ -212,3 +213,14 @@ def test_clusters__of_identical_classes_is_one() -> None:
     series = standardised_error(np.full((5, 3), 0.5))
     assert clusters(series).tolist() == [0, 0, 0]
     assert sorted(class_order(series).tolist()) == [0, 1, 2]
+
+
+def test_distributions__of_the_model_are_the_sum_of_its_layers(run: MemorySink) -> None:
+    found, layers = index_distributions(run), run.dataset("layers/full")
+    for path, table in found.items():
+        check(table, path)
+    model, blocks = found["index/model_distributions"], found["index/block_distributions"]
+    np.testing.assert_array_equal(model["w_hist"], layers["w_hist"].sum("layer"))
+    np.testing.assert_array_equal(blocks["g_hist"].sum("block"), layers["g_hist"].sum("layer"))
+    assert (model["w_q1"] < model["w_median"]).all()
+    assert (model["w_median"] < model["w_q3"]).all()

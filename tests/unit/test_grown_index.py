@@ -116,9 +116,10 @@ def test_index__of_a_run_that_grew_often_is_that_of_the_whole(whole: Run, tmp_pa
 
 
 def test_growth__reads_the_log_from_the_last_complete_bin_and_the_first_new_pass(grown: Grown) -> None:
-    assert {group: (min(s)[0], max(s)[1]) for group, s in grown.read.items()} == {
+    assert {group: (min(s)[0], max(stop for _, stop in s)) for group, s in grown.read.items()} == {
         "filters/dense": (1024, growing.ITERATIONS),
         "layers/dense": (1024, growing.ITERATIONS),
+        "layers/full": (1100 // 50, growing.ITERATIONS // 50),
         VIEW: (1100 // PASS, 32),
     }
     assert grown.run.stages["index"]["continued"]["rows"]["filters/dense"] == 1024
