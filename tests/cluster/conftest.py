@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,3 +65,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for process in running:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(autouse=True)
+def sockets_of_libraries() -> Iterator[None]:
+    """Dask and kr8s leave connections to the garbage collector, which would warn in whatever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
