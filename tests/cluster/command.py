@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+
+Server = Callable[..., Path]
+"""Starts a program of these tests beside them; see the fixture ``server``."""
 
 _MAIN = "from deeptracker.cli import main; main()"
 

@@ -8,16 +8,15 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import Server
 
 from deeptracker.analysis import analyze
 from deeptracker.store import Run
 from deeptracker.testing import simulate
-
-Server = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")

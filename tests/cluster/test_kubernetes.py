@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from command import deeptracker
-from conftest import Server
+from command import Server, deeptracker
 from crd import faults
 from same import assert_same
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 import yaml
-from command import deeptracker
-from conftest import Server
+from command import Server, deeptracker
 from same import assert_same
 
 from deeptracker.cluster import Profile, connect
