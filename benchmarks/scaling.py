@@ -1,13 +1,14 @@
 """Where an analysis stops getting faster: a model of 100 workers and a log of 1 TB, from measured costs of tasks.
 
-Measured here, on a small log of the same net: the seconds that each kind of task takes a worker, how many tasks a
-record makes, what the scheduler takes for a task that does nothing, the time in which no worker has anything to do
-(the client's part), and the bytes that storage has to give. The model then says, for each stage,
+Measured here, on two small logs of the same net: the seconds that each kind of task takes a worker, how many tasks
+a record makes, what the scheduler takes for a task that does nothing, the time in which no worker has anything to do
+(the client's part: so much for any log, and so much a record), and the bytes that storage has to give. The model then
+says, for each stage,
 
     time = client's part + largest of (seconds of all tasks / workers, tasks × scheduler, bytes / storage)
 
-with everything but the workers proportional to the length of the log. It knows nothing of stragglers, of start-up,
-nor of a network that is shared with others.
+with tasks and bytes proportional to the length of the log. It knows nothing of stragglers, of start-up, nor of a
+network that is shared with others.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --keep FOLDER --storage 5 --terabytes 1
@@ -31,17 +32,22 @@ from pairs import processor
 from deeptracker import __version__, analyze, open_run
 from deeptracker.cluster import Profile, connect
 
+SHORT = 200
 WORKERS = (1, 2, 10, 30, 100, 300, 1000)
 
 
 @dataclass
 class Stage:
-    """What a stage took on the measured log: seconds of tasks and of the client, tasks, bytes that tasks read."""
+    """What a stage took on the longer log: tasks, their seconds, those of the client, bytes that tasks read.
+
+    ``constant`` are the client's seconds that any log takes.
+    """
 
     tasks: int
     busy: float
     idle: float
     nbytes: int
+    constant: float = 0.0
 
     def seconds(self, workers: int, times: float, overhead: float, storage: float) -> tuple[float, str]:
         """Of a log so many ``times`` as long, and what sets them."""
@@ -51,7 +57,7 @@ class Stage:
             "storage": self.nbytes * times / storage,
         }
         slowest = max(parts, key=lambda name: parts[name])
-        alone = self.idle * times
+        alone = self.constant + (self.idle - self.constant) * times
         return alone + parts[slowest], slowest if parts[slowest] > alone else "client"
 
 
@@ -105,6 +111,7 @@ def main() -> None:
     folder = chosen.keep or Path(tempfile.mkdtemp())
     try:
         path = make(folder / str(RECORDS), RECORDS, few=False)
+        short = make(folder / str(SHORT), SHORT, few=False)
         run = open_run(path)
         size = sum(
             run.dataset(group).nbytes for group in ("filters/dense", "layers/dense", "validation/validation/raw")
@@ -117,8 +124,11 @@ def main() -> None:
                   f"{CLASSES:,} classes: {size / 1e9:.1f} GB")  # fmt: skip
             print(f"scheduler: {1000 * overhead:.2f} ms a task")
             for stage in STAGES:
-                stages[stage], kinds = measure(client, path, stage)
-                found = stages[stage]
+                less, _ = measure(client, short, stage)
+                found, kinds = measure(client, path, stage)
+                a_record = max(found.idle - less.idle, 0.0) / (RECORDS - SHORT)
+                found.constant = max(found.idle - a_record * RECORDS, 0.0)
+                stages[stage] = found
                 print(
                     f"{stage}: {found.tasks} tasks, {found.busy:.1f} s of workers, {found.idle:.1f} s of the client"
                 )
