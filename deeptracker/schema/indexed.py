@@ -85,7 +85,7 @@ def _distributions(level: str) -> Group:
                         dims,
                         "float32",
                         "1",
-                        f"{what} of {of}, off the histogram",
+                        f"{what} of {of}, off the histogram: in the exact one's bin (1.78-fold; 1e-8 around 0)",
                         optional=True,
                     )
                     for name, what in (("q1", "first quartile"), ("median", "median"), ("q3", "third quartile"))

@@ -107,15 +107,15 @@ class StageWriter:
         self._lock = (self.path / ANALYSIS_LOCK).lock(self.path)
         self._started = time.perf_counter()
         base = self.path / LOG / self.stage
-        current = load_stages(self.path).get(self.stage, {}).get("version", 0)
-        there = [child for child in base.iterdir() if child.name.isdigit()] if base.is_dir() else []
-        taken = [int(child.name) for child in there]
+        stages = load_stages(self.path)
+        current = stages.get(self.stage, {}).get("version", 0)
         if self._before not in (None, current):
             self._lock.release()
             raise LockedRunError(f"{self.path}: another process analysed the run just now: analyze it again")
-        for child in there:
-            if int(child.name) != current:  # what an analysis left that was killed
-                child.remove()
+        left = [_unnamed(self.path, stage, stages) for stage in STAGES]
+        taken = [int(folder.name) for folder in left[STAGES.index(self.stage)]]
+        for folder in (folder for folders in left for folder in folders):
+            folder.remove()
         self._version = max([current, *taken]) + 1
         self._folder = base / str(self._version)
         if not (base / "zarr.json").is_file():
@@ -221,6 +221,13 @@ class StageWriter:
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+
+def _unnamed(path: Place, stage: str, stages: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Versions that the marker does not name: what an analysis left that was killed."""
+    base, current = path / LOG / stage, stages.get(stage, {}).get("version", 0)
+    there = base.iterdir() if base.is_dir() else ()
+    return [child for child in there if child.name.isdigit() and int(child.name) != current]
 
 
 def _rows(dataset: xr.Dataset) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeptracker.aggregate.distributions import merge_histograms, quartiles
-from deeptracker.aggregate.reductions import chunk, coarsen
+from deeptracker.aggregate.reductions import PARTS, coarsen
 from deeptracker.statistics import HISTOGRAM_EDGES, histogram
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -31,6 +31,8 @@ def test_histograms__of_groups_are_those_of_their_concatenated_weights(
         members = [layer for layer, target in zip(layers, group, strict=True) if target == number]
         together = np.concatenate([np.empty(0, np.float32), *members])
         np.testing.assert_array_equal(merged[0, number], histogram(together))
+    whole = merge_histograms(merged, np.zeros(groups, int), 1)  # blocks into the model
+    np.testing.assert_array_equal(whole[0, 0], histogram(np.concatenate(layers)))
 
 
 @settings(deadline=None, max_examples=60)
@@ -52,8 +54,6 @@ def test_quartiles__lie_in_the_bin_of_the_exact_ones(sizes: list[int], seed: int
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 7), st.integers(0, 9))
 def test_histogram_as_a_part__counts_bins_of_records_in_any_cut(records: int, factor: int, seed: int) -> None:
-    from deeptracker.aggregate.reductions import PARTS
-
     values = np.concatenate(weights([records], seed)).reshape(-1, 1)
     padded = np.full((-(-records // factor) * factor, 1), np.nan, np.float32)
     padded[:records] = values
@@ -62,4 +62,3 @@ def test_histogram_as_a_part__counts_bins_of_records_in_any_cut(records: int, fa
     for number in range(len(bins)):
         piece = values[number * factor : (number + 1) * factor, 0]
         np.testing.assert_array_equal(bins[number, 0], histogram(piece))
-    assert chunk(padded, factor, ("count",))["count"].sum() == records

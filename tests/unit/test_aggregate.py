@@ -224,3 +224,11 @@ def test_distributions__of_the_model_are_the_sum_of_its_layers(run: MemorySink) 
     np.testing.assert_array_equal(blocks["g_hist"].sum("block"), layers["g_hist"].sum("layer"))
     assert (model["w_q1"] < model["w_median"]).all()
     assert (model["w_median"] < model["w_q3"]).all()
+
+
+def test_distributions__of_a_run_without_the_full_schedule_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = MemorySink()
+    simulate(sink, model="tiny", iterations=3)
+    assert index_distributions(sink)
+    monkeypatch.setattr(sink, "has", lambda group: group != "layers/full")
+    assert index_distributions(sink) == {}
