@@ -23,6 +23,7 @@ _SECONDS_TO_START = 600.0
 _SECONDS_OF_OPERATOR = 60.0
 _SECONDS_TO_ANSWER = 30
 _SECONDS_BETWEEN = 1.0
+_PORTS_TRIED = 5
 # Why a pod waits, where waiting longer does not help.
 _HOPELESS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff", "CreateContainerConfigError"}
 _INSTALL = "helm install dask-operator dask-kubernetes-operator --repo https://helm.dask.org -n dask-operator"
@@ -161,8 +162,22 @@ def _scheduler(made: Any, api: Any, seconds: float, security: Security | None) -
         inside = [item["address"] for item in node["status"]["addresses"] if item["type"] == "InternalIP"]
         yield f"{scheme}://{inside[0]}:{port['nodePort']}"
     else:
-        with pod.portforward(PORT, local_port="auto") as local:
+        with _forwarded(pod) as local:
             yield f"{scheme}://127.0.0.1:{local}"
+
+
+@contextmanager
+def _forwarded(pod: Any) -> Iterator[int]:
+    """A port of this machine that leads to the scheduler; another one where it was taken just before."""
+    with ExitStack() as stack:
+        for attempt in range(_PORTS_TRIED):
+            try:
+                port = stack.enter_context(pod.portforward(PORT, local_port="auto"))
+                break
+            except OSError:
+                if attempt + 1 == _PORTS_TRIED:
+                    raise
+        yield port
 
 
 def _balanced(service: Any) -> str:
