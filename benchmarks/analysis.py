@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 from pairs import processor, verdict
 
 from deeptracker import Run, __version__, analyze, open_run
@@ -43,11 +44,12 @@ DOZEN = {
 
 
 class Few(LogWriter):
-    """Keeps a dozen variables of the filters."""
+    """A dozen variables of the filters hold numbers; the others, which a run must have, NaN."""
 
     def append(self, group: str, position: int, row: Mapping[str, Any]) -> None:
-        if group.startswith("filters/"):
-            row = {name: values for name, values in row.items() if name in DOZEN or name in ("steps", "act_std")}
+        if group == "filters/dense":
+            kept = {*DOZEN, "steps"}
+            row = {name: values if name in kept else np.full_like(values, np.nan) for name, values in row.items()}
         super().append(group, position, row)
 
 

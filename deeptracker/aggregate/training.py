@@ -123,7 +123,7 @@ def filter_jobs(run: Readable, architecture: xr.Dataset, first: int = 0) -> Iter
     count = int(architecture.sizes["filter"])
     sizes = sizes_of(run, "filters/dense", spans[-1][1])
     earlier = carried(run, "filters/dense")
-    for name in (name for name in _NAMES if name in source.dataset):
+    for name in _NAMES:
         outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in sizes}
         if name in _QUANTILED:
             outputs["index/layer_quantiles", name] = Output((len(begins), len(QUANTILES)))

@@ -139,9 +139,9 @@ class Bucket:
         with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
             return list(pool.map(function, items))
 
-    def fetch(self, names: Sequence[str], shares: Any = None) -> Store:
-        """Files of a Zarr array, or the parts of them that are wanted, as a store in memory."""
-        return in_memory(self.at_once(lambda name: (name, bring(self.bucket, f"{self.key}/{name}", shares)), names))
+    def fetch(self, names: Sequence[str]) -> Store:
+        """Files of a Zarr array, as a store in memory."""
+        return in_memory(self.at_once(lambda name: (name, bring(self.bucket, f"{self.key}/{name}")), names))
 
     # Writing
 

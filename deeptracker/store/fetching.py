@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore
 from deeptracker.store import objects
 
 
-def bring(bucket: str, key: str, shares: Any) -> Any:
+def bring(bucket: str, key: str) -> Any:
     """A file as a buffer of Zarr's."""
     raw = np.frombuffer(objects.view(bucket, key), np.uint8)
     return default_buffer_prototype().buffer.from_array_like(raw)

@@ -61,7 +61,7 @@ class Folder(PosixPath):
         """One after the other: a disk does not get faster."""
         return [function(item) for item in items]
 
-    def fetch(self, names: Sequence[str], shares: Any = None) -> Store | None:
+    def fetch(self, names: Sequence[str]) -> Store | None:
         """Nothing: all is here."""
         return None
 

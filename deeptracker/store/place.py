@@ -95,7 +95,7 @@ class Place(Protocol):
     def at_once(self, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
         """``function`` of every item, in their order: at the same time where each waits for a network."""
 
-    def fetch(self, names: Sequence[str], shares: Any = None) -> Store | None:
+    def fetch(self, names: Sequence[str]) -> Store | None:
         """What has to be brought here before Zarr reads it; None where it is here already."""
 
     def write(self, parts: Iterable[bytes | memoryview]) -> int:
