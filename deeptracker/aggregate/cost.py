@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from deeptracker.aggregate.distributions import HISTOGRAM_BYTES, HISTOGRAMS
-from deeptracker.aggregate.gather import MOST_BYTES, Job
 from deeptracker.aggregate.grown import Earlier, earlier
+from deeptracker.aggregate.jobs import Job
 from deeptracker.aggregate.training import hierarchy, training_jobs
 from deeptracker.aggregate.validation import view_windows
 from deeptracker.aggregate.windows import Readable, Source, windows
@@ -67,8 +67,7 @@ def index_cost(run: Readable, *, anew: bool = False) -> Cost:
     before = None if anew else earlier(run)
     total = Cost()
     for group, jobs in training_jobs(run, before).items():
-        of_layers = group == "layers/dense"
-        total += _jobs_cost(Source(run, group), jobs, _LAYER_COPIES if of_layers else _FILTER_COPIES, of_layers)
+        total += _jobs_cost(Source(run, group), jobs, _LAYER_COPIES if group == "layers/dense" else _FILTER_COPIES)
     total += _distributions_cost(run, before)
     for view in getattr(run, "validation_sets", ()):
         source, spans = Source(run, f"validation/{view}"), view_windows(run, view, before)
@@ -105,18 +104,14 @@ def _distributions_cost(run: Readable, before: Earlier | None) -> Cost:
     return Cost(len(spans), records * (row + extremes), written, 8 * most * row)
 
 
-def _jobs_cost(source: Source, jobs: list[Job], copies: float, all_at_once: bool) -> Cost:
-    written = sum(output.nbytes(job.spans) for job in jobs for output in job.outputs.values())
+def _jobs_cost(source: Source, jobs: list[Job], copies: float) -> Cost:
     total = Cost()
     for job in jobs:
-        names = {name for _, name in job.outputs}
-        row = sum(row_bytes(source, name) for name in names)
+        row = sum(row_bytes(source, name) for name in {name for _, name in job.outputs})
+        written = [sum(output.nbytes(*span) for output in job.outputs.values()) for span in job.spans]
         rows = job.spans[-1][1] - job.spans[0][0]
-        # Large results stay on the workers: each is picked from its task, and stored, by itself.
-        handed = 2 * len(job.outputs) * len(job.spans) if written > MOST_BYTES else 0
-        most = max(stop - start for start, stop in job.spans)
-        total += Cost(len(job.tasks) + handed, rows * row, 0, int(copies * most * row))
-    return total + Cost(0, 0, written, 0)
+        total += Cost(len(job.spans), rows * row, sum(written), int(copies * job.step * row) + max(written))
+    return total
 
 
 def _view_bytes(run: Readable, view: str, passes: int, images: int) -> int:

@@ -49,11 +49,12 @@ def build_index(run: Run, *, anew: bool = False, progress: Progress | None = Non
     if before is not None:
         made["continued"] = {"version": run.stages["index"]["version"], "rows": before.rows}
     with run.write_stage("index", made, continued=before is not None) as writer:
-        parts = [index_training(run, before, progress=progress), index_distributions(run, before, progress=progress)]
+        made_by_tasks = index_training(run, writer, before, progress=progress)
+        parts = [index_distributions(run, before, progress=progress)]
         parts += [index_view(run, view, before, progress=progress) for view in run.validation_sets]
         for datasets in parts:
             after = {} if before is None else {group: before.after(group) for group in datasets}
             writer.put_many(datasets, after=after)
-        if not any(parts) and not run.has("scalars"):
+        if not made_by_tasks and not any(parts) and not run.has("scalars"):
             raise MissingGroupError(f"{run.path} holds nothing yet: record some, then analyze")
     return run.refresh()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from dask import delayed
 
 from deeptracker.aggregate.carried import Carried, carried, sizes_of
-from deeptracker.aggregate.gather import Job, Key, Output, gather
 from deeptracker.aggregate.grown import Earlier
+from deeptracker.aggregate.jobs import FILE_BYTES, Arrays, Job, Key, Output, Writer, file_records, perform
 from deeptracker.aggregate.levels import Layers, merge_layers
 from deeptracker.aggregate.pyramid import edges, pyramid
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
@@ -21,9 +22,8 @@ from deeptracker.conform import build, declaration
 from deeptracker.schema.indexed import BIN_SIZES, REDUCTIONS
 from deeptracker.schema.recorded import statistics
 
-Arrays = dict[Key, npt.NDArray[Any]]
-
 _NAMES = tuple(variable.name for variable in statistics("layer"))
+_WINDOW, _LAYER_STEP = 16 << 20, 2 << 20  # bytes of a variable: that a task works on; of layers, held at once
 _QUANTILED = tuple(variable.name for variable in declaration("index/layer_quantiles").variables)
 
 
@@ -47,26 +47,31 @@ def hierarchy(architecture: xr.Dataset) -> tuple[Level, ...]:
 
 def _layer_window(
     source: Source,
-    start: int,
-    stop: int,
+    step: int,
     sizes: tuple[int, ...],
     levels: tuple[Level, ...],
     parameters: Any,
     init_norm2: Any,
+    start: int,
+    stop: int,
 ) -> Arrays:
-    """Everything that comes of the layers' statistics in one window."""
-    read = {name: source.read(name, start, stop) for name in _NAMES}
-    layers = Layers({name: values.astype(np.float64) for name, values in read.items()}, parameters, init_norm2)
-    out: Arrays = {}
-    _bins(out, "layer", read, sizes)
-    for level in levels:
-        merged = merge_layers(layers, level.group, len(level.members))
-        if level.name == "model":
-            out |= {("index/model", name): values[:, 0] for name, values in merged.items()}
-            continue
-        out |= {(f"index/{level.name}s", name): values for name, values in merged.items()}
-        _bins(out, level.name, merged, sizes)
-    return out
+    """Everything that comes of the layers' statistics in one window, ``step`` records of it at a time."""
+    parts = []
+    for first in range(start, stop, step):
+        last = min(first + step, stop)
+        read = {name: source.read(name, first, last) for name in _NAMES}
+        layers = Layers({name: values.astype(np.float64) for name, values in read.items()}, parameters, init_norm2)
+        out: Arrays = {}
+        _bins(out, "layer", read, sizes)
+        for level in levels:
+            merged = merge_layers(layers, level.group, len(level.members))
+            if level.name == "model":
+                out |= {("index/model", name): values[:, 0] for name, values in merged.items()}
+                continue
+            out |= {(f"index/{level.name}s", name): values for name, values in merged.items()}
+            _bins(out, level.name, merged, sizes)
+        parts.append(out)
+    return parts[0] if len(parts) == 1 else {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def _bins(out: Arrays, level: str, values: dict[str, Any], sizes: tuple[int, ...]) -> None:
@@ -76,13 +81,13 @@ def _bins(out: Arrays, level: str, values: dict[str, Any], sizes: tuple[int, ...
 
 def _filter_window(
     source: Source,
-    start: int,
-    stop: int,
-    sizes: tuple[int, ...],
     name: str,
+    sizes: tuple[int, ...],
     first: Any,
     filters: Any,
     earlier: Carried | None,
+    start: int,
+    stop: int,
 ) -> Arrays:
     """The pyramid of one variable of the filters in one window, and its quantiles where they are kept."""
     values = source.read(name, start, stop)
@@ -98,9 +103,10 @@ def _filter_window(
 def layer_job(run: Readable, architecture: xr.Dataset, first: int = 0) -> Job:
     """The work on ``layers/dense`` from a record on: the levels above, and the pyramids of layers, blocks, stages."""
     source, levels = Source(run, "layers/dense"), hierarchy(architecture)
-    spans = windows(source, "iteration", first=first, multiple=BIN_SIZES[-1], most_bytes=2 << 20)
     parameters = architecture["parameters"].values.astype(np.float64)
     init = architecture["init_norm2"].values.astype(np.float64)
+    records = file_records(4 * len(parameters))
+    spans = windows(source, "iteration", first=first, multiple=records, most_bytes=FILE_BYTES)
     sizes = sizes_of(run, "layers/dense", spans[-1][1])
     outputs: dict[Key, Output] = {}
     for name in _NAMES:
@@ -111,27 +117,27 @@ def layer_job(run: Readable, architecture: xr.Dataset, first: int = 0) -> Job:
         for binned, count in (("layer", len(parameters)), *((one.name, len(one.members)) for one in levels[:2])):
             for size in sizes:
                 outputs[f"index/{binned}s_{size}", name] = Output((len(REDUCTIONS), count), rows=size)
-    tasks = [delayed(_layer_window, pure=False)(source, *span, sizes, levels, parameters, init) for span in spans]
-    return Job(outputs, spans, tasks)
+    # All variables at once, in float64: fewer records of them than a window has.
+    step = BIN_SIZES[-1] * max(1, _LAYER_STEP // (4 * len(parameters) * BIN_SIZES[-1]))
+    step = min(step, max(stop - start for start, stop in spans))
+    return Job(outputs, spans, partial(_layer_window, source, step, sizes, levels, parameters, init), records, step)
 
 
 def filter_jobs(run: Readable, architecture: xr.Dataset, first: int = 0) -> Iterator[Job]:
     """The work on ``filters/dense`` from a record on, one job a variable."""
     source = Source(run, "filters/dense")
-    spans = windows(source, "iteration", first=first, multiple=BIN_SIZES[-1], most_bytes=16 << 20)
     begins, filters = architecture["first_filter"].values, architecture["filters"].values
     count = int(architecture.sizes["filter"])
+    records = file_records(4 * count)
+    spans = windows(source, "iteration", first=first, multiple=records, most_bytes=_WINDOW)
     sizes = sizes_of(run, "filters/dense", spans[-1][1])
     earlier = carried(run, "filters/dense")
     for name in _NAMES:
         outputs = {(f"index/filters_{size}", name): Output((len(REDUCTIONS), count), rows=size) for size in sizes}
         if name in _QUANTILED:
             outputs["index/layer_quantiles", name] = Output((len(begins), len(QUANTILES)))
-        tasks = [
-            delayed(_filter_window, pure=False)(source, *span, sizes, name, begins, filters, earlier)
-            for span in spans
-        ]
-        yield Job(outputs, spans, tasks)
+        work = partial(_filter_window, source, name, sizes, begins, filters, earlier)
+        yield Job(outputs, spans, work, records, max(stop - start for start, stop in spans))
 
 
 def training_jobs(run: Readable, before: Earlier | None = None) -> dict[str, list[Job]]:
@@ -151,9 +157,9 @@ def training_jobs(run: Readable, before: Earlier | None = None) -> dict[str, lis
 
 
 def index_training(
-    run: Readable, before: Earlier | None = None, *, progress: Progress | None = None
-) -> dict[str, xr.Dataset]:
-    """Pyramids and coarse levels of whatever the run has of ``layers/dense`` and ``filters/dense``.
+    run: Readable, writer: Writer, before: Earlier | None = None, *, progress: Progress | None = None
+) -> tuple[str, ...]:
+    """Pyramids and coarse levels of whatever the run has of ``layers/dense`` and ``filters/dense``, written by tasks.
 
     Parameters
     ----------
@@ -161,43 +167,64 @@ def index_training(
 
     Returns
     -------
-    group → Dataset: ``index/blocks``, ``index/stages``, ``index/model``, ``index/<level>s_<size>``,
-    ``index/layer_quantiles``. NumPy-backed below ``gather.MOST_BYTES``, else Dask-backed.
+    The groups: ``index/blocks``, ``index/stages``, ``index/model``, ``index/<level>s_<size>``,
+    ``index/layer_quantiles``.
     """
-    out: dict[str, xr.Dataset] = {}
-    for group, jobs in training_jobs(run, before).items():
+    written: list[str] = []
+    for recorded, jobs in training_jobs(run, before).items():
         architecture = run.dataset("architecture")
         names = {level.name: level.members for level in hierarchy(architecture)}
         names["layer"] = architecture["layer"].values
-        first = before.rows.get(group, 0) if before is not None else 0
-        arrays = gather(jobs, what=f"index {group.split('/')[0]}", progress=progress)
-        out |= _datasets(arrays, run.dataset(group).isel(iteration=slice(first, None)), names)
-    return out
+        part = run.dataset(recorded).isel(iteration=slice(jobs[0].spans[0][0], jobs[0].spans[-1][1]))
+        after = {group: before.after(group) if before is not None else 0 for job in jobs for group, _ in job.outputs}
+        regions: dict[Key, Any] = {}
+        for group in after:
+            regions |= _begin(writer, group, jobs, part, names, after[group])
+        arrays = perform(jobs, regions, what=f"index {recorded.split('/')[0]}", progress=progress)
+        for group in dict.fromkeys(group for group, _ in arrays):
+            mine = {name: values for (where, name), values in arrays.items() if where == group}
+            writer.put_many({group: _dataset(group, mine, part, names)}, after=after)
+        written += after
+    return tuple(written)
 
 
-def _datasets(arrays: dict[Key, Any], recorded: xr.Dataset, names: dict[str, Any]) -> dict[str, xr.Dataset]:
+def _begin(
+    writer: Writer, group: str, jobs: list[Job], recorded: xr.Dataset, names: dict[str, Any], after: int
+) -> dict[Key, Any]:
+    """Make the arrays of a group that tasks write; none where the client does."""
+    outputs = {name: output for job in jobs for (where, name), output in job.outputs.items() if where == group}
+    if not all(output.is_written for output in outputs.values()):
+        return {}
+    # Only declared here: nothing is computed of these.
+    empty = {
+        name: da.zeros(
+            (sum(output.length(*span) for span in jobs[0].spans), *output.shape), dtype=output.dtype, chunks=-1
+        )
+        for name, output in outputs.items()
+    }
+    rows = jobs[0].records // next(iter(outputs.values())).rows
+    made = writer.begin(group, _dataset(group, empty, recorded, names), rows=rows, after=after)
+    return {(group, name): made[name] for name in outputs}
+
+
+def _dataset(group: str, variables: dict[str, Any], recorded: xr.Dataset, names: dict[str, Any]) -> xr.Dataset:
+    """Variables of a group of the index with its labels; ``recorded`` are the records that it is made of."""
     positions = recorded["iteration"].values.astype(np.int64)
-    steps = recorded["steps"].values
-    out = {}
-    for group in dict.fromkeys(group for group, _ in arrays):
-        variables = {name: values for (where, name), values in arrays.items() if where == group}
-        level, _, size = group.removeprefix("index/").rpartition("_")
-        coordinates: dict[str, Any] = {}
-        if size.isdigit():
-            at = edges(positions, int(size))
-            variables |= {"records": at["records"], "last": at["last"]}
-            coordinates = {"iteration_bin": at["first"], "reduction": list(REDUCTIONS)}
-            if level != "filters":  # the reader labels the filter axis itself: a MultiIndex cannot be written
-                coordinates[level[:-1]] = names[level[:-1]]
-        elif group == "index/layer_quantiles":
-            coordinates = {"iteration": positions, "layer": names["layer"], "quantile": np.array(QUANTILES)}
-        else:
-            variables["steps"] = steps
-            coordinates = {"iteration": positions}
-            if group != "index/model":
-                coordinates[size[:-1]] = names[size[:-1]]
-        out[group] = build(group, variables, coordinates)
-    return out
+    level, _, size = group.removeprefix("index/").rpartition("_")
+    coordinates: dict[str, Any] = {"iteration": positions}
+    if size.isdigit():
+        at = edges(positions, int(size))
+        variables = {**variables, "records": at["records"], "last": at["last"]}
+        coordinates = {"iteration_bin": at["first"], "reduction": list(REDUCTIONS)}
+        if level != "filters":  # the reader labels the filter axis itself: a MultiIndex cannot be written
+            coordinates[level[:-1]] = names[level[:-1]]
+    elif group == "index/layer_quantiles":
+        coordinates |= {"layer": names["layer"], "quantile": np.array(QUANTILES)}
+    else:
+        variables = {**variables, "steps": recorded["steps"].values}
+        if group != "index/model":
+            coordinates[size[:-1]] = names[size[:-1]]
+    return build(group, variables, coordinates)
 
 
 __all__ = ["hierarchy", "index_training", "training_jobs"]

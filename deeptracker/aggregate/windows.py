@@ -7,6 +7,7 @@ that has grown changes its last window only.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -96,8 +97,8 @@ def windows(
     Parameters
     ----------
     axis : name of the growing dimension.
-    first : row to begin at, a multiple of ``multiple``.
-    multiple : every window but the last is a multiple of this many rows.
+    first : row to begin at.
+    multiple : windows end at multiples of this many rows, but for the last.
     most_bytes : shards are joined up to this size of a variable's window; one multiple is the least.
 
     Returns
@@ -120,7 +121,8 @@ def cut(
     # At least four windows, where shards allow, keep the workers busy; more than that saves nothing.
     wanted = min(most_bytes // max(row_bytes, 1), max((rows - first) // 4, 1))
     size *= max(1, wanted // size)
-    return [(start, min(start + size, rows)) for start in range(first, rows, size)]
+    borders = [first, *range((first // size + 1) * size, rows, size), rows]
+    return list(itertools.pairwise(borders)) if first < rows else []
 
 
 def compute(tasks: list[Any], *, what: str, progress: Progress | None) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ being made lie beside it, since a foreign file inside the hierarchy makes other 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 SHARD_BYTES = 4 << 20
 SHARD_ROWS = (16, 4096)
 INNER = (64, 512)
+BIN_ROWS = 16
 PLAIN_CHUNK = 65_536
 TABLE_CHUNK_BYTES = 1 << 20
 
@@ -30,10 +31,15 @@ SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Inner chunks of an array, and the shards they are packed into (None: plain chunks)."""
+    """Inner chunks of an array, the shards they are packed into (None: plain chunks), and how they are compressed.
+
+    What is recorded stays for good, and is packed small. What is derived can be made again, and is read for the
+    screen: LZ4 takes 3 to 7% more room, is written in a quarter of the time and read in a third of it.
+    """
 
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
+    codec: Literal["zstd", "lz4"] = "zstd"
 
     @property
     def file_rows(self) -> int:
@@ -57,7 +63,9 @@ def is_plain(row_shape: tuple[int, ...], dims: tuple[str, ...]) -> bool:
     return not row_shape or "param_group" in dims
 
 
-def growing_grid(row_shape: tuple[int, ...], rows_per_shard: int, dims: tuple[str, ...] = ()) -> Grid:
+def growing_grid(
+    row_shape: tuple[int, ...], rows_per_shard: int, dims: tuple[str, ...] = (), inner_rows: int | None = None
+) -> Grid:
     """Grid of an array that grows along its first axis: whole rows in every shard, small inner chunks.
 
     Numbers (and a few of them, such as the learning rate of each parameter group) lie in plain, larger chunks: a
@@ -71,7 +79,7 @@ def growing_grid(row_shape: tuple[int, ...], rows_per_shard: int, dims: tuple[st
         take = max(1, min(size, room))
         inner.insert(0, take)
         room = max(1, room // take)
-    chunks = (min(INNER[0], rows_per_shard), *inner)
+    chunks = (min(inner_rows or INNER[0], rows_per_shard), *inner)
     whole = tuple(-(-max(size, 1) // chunk) * chunk for size, chunk in zip(row_shape, inner, strict=True))
     return Grid(chunks, (rows_per_shard, *whole))
 
@@ -88,9 +96,14 @@ def table_grid(shape: tuple[int, ...], item_bytes: int) -> Grid:
 def stage_grid(shape: tuple[int, ...], item_bytes: int, first_axis_grows: bool) -> Grid:
     """Grid of a derived array: as a recorded one where it runs along time, else as a table."""
     if len(shape) < 2 or not first_axis_grows:
-        return table_grid(shape, item_bytes)
+        return derived(table_grid(shape, item_bytes))
     row = item_bytes * int(np.prod(shape[1:], dtype=np.int64))
-    return growing_grid(shape[1:], shard_rows(row))
+    return derived(growing_grid(shape[1:], shard_rows(row)))
+
+
+def derived(grid: Grid) -> Grid:
+    """The same grid for what can be made again."""
+    return replace(grid, codec="lz4")
 
 
 def encoding(dtype: np.dtype[Any], fill: object, grid: Grid) -> dict[str, Any]:
@@ -104,7 +117,7 @@ def encoding(dtype: np.dtype[Any], fill: object, grid: Grid) -> dict[str, Any]:
         "dtype": dtype,
         "chunks": grid.chunks or "auto",
         "shards": grid.shards,
-        "compressors": [BloscCodec(cname="zstd", clevel=1, shuffle=shuffle), Crc32cCodec()],
+        "compressors": [BloscCodec(cname=grid.codec, clevel=1, shuffle=shuffle), Crc32cCodec()],
         "fill_value": fill,
         # A cell of fill values that was written is then told apart from a file that is missing.
         "config": {"write_empty_chunks": True},

@@ -20,10 +20,12 @@ from deeptracker.schema.derived import STAGES
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import (
     ANALYSIS_LOCK,
+    BIN_ROWS,
     LOG,
     PLAIN_CHUNK,
     SCRATCH,
     Grid,
+    derived,
     growing_grid,
     shard_rows,
     stage_grid,
@@ -70,11 +72,15 @@ def _layout(dims: tuple[str, ...], shape: tuple[int, ...], item_bytes: int) -> G
 
 
 def _layout_of(rows: int) -> Chunker:
-    """Arrays along time with so many rows to a file."""
+    """Arrays along time with so many rows to a file; a zoom reads few of them."""
 
     def layout(dims: tuple[str, ...], shape: tuple[int, ...], item_bytes: int) -> Grid:
         grows = len(shape) > 1 and dims[0] in _TIME
-        return growing_grid(shape[1:], rows) if grows else stage_grid(shape, item_bytes, False)
+        return (
+            derived(growing_grid(shape[1:], rows, inner_rows=BIN_ROWS))
+            if grows
+            else stage_grid(shape, item_bytes, False)
+        )
 
     return layout
 
@@ -127,19 +133,27 @@ class StageWriter:
         """Write one group; Dask arrays are computed here, by whatever scheduler is active."""
         self.put_many({group: dataset})
 
-    def begin(self, group: str, dataset: xr.Dataset, *, rows: int | None = None) -> dict[str, Region]:
+    def begin(self, group: str, dataset: xr.Dataset, *, rows: int | None = None, after: int = 0) -> dict[str, Region]:
         """Write one group but for its Dask arrays: these are made, and tasks are to fill them; name → array.
 
-        ``rows`` go into a file of each of them; by default as many as make about 4 MiB.
+        Parameters
+        ----------
+        rows : how many go into a file of each of them; by default as many as make about 4 MiB.
+        after : rows that stay as the current version has them; ``dataset`` holds those that follow.
         """
         filling = Filling()
-        waiting = self._prepare(group, dataset, filling, rows=rows)
+        waiting = self._prepare(group, dataset, filling, after, rows)
+        for _, array, start, kept in waiting:
+            if len(kept):  # a whole file: the task that goes on in it writes it once more
+                block = np.full((min(array.files[0], array.shape[0] - start), *kept.shape[1:]), 0, kept.dtype)
+                block[: len(kept)] = kept
+                filling.add(array, slice(start, start + len(block)), block)
         filling.finish()
-        return {array.folder.name: Region(array) for _, array, _ in waiting}
+        return {array.folder.name: Region(array, start + len(kept)) for _, array, start, kept in waiting}
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: str, rows: int) -> Region:
         """An array for what tasks hand on to others; ``rows`` to a file. It goes when the stage is finished."""
-        grid = Grid((rows, *shape[1:]), None)
+        grid = derived(Grid((rows, *shape[1:]), None))
         dims = tuple(f"dim_{axis}" for axis in range(len(shape)))
         fill = float("nan") if np.dtype(dtype).kind == "f" else -1
         return Region(make_array(self._folder / SCRATCH / name, shape, np.dtype(dtype), fill, grid, dims, {}))
@@ -157,7 +171,7 @@ class StageWriter:
         InputError
             A group is not of this stage, was written already, or does not fit the schema.
         """
-        waiting: Waiting = []
+        waiting: list[Waiting] = []
         filling = Filling()
         for group, dataset in datasets.items():
             waiting += self._prepare(group, dataset, filling, (after or {}).get(group, 0))
@@ -165,13 +179,13 @@ class StageWriter:
         if waiting:
             import dask.array as da
 
-            sources = [_aligned(data, array.files) for data, array, _ in waiting]
-            regions = [(slice(start, array.shape[0]),) for _, array, start in waiting]
-            da.store(sources, [array for _, array, _ in waiting], regions=regions, lock=False)
+            sources = [_aligned(da.concatenate([kept, data]), array.files) for data, array, _, kept in waiting]
+            regions = [(slice(start, array.shape[0]),) for _, array, start, _ in waiting]
+            da.store(sources, [one.array for one in waiting], regions=regions, lock=False)
 
     def _prepare(
         self, group: str, dataset: xr.Dataset, filling: Filling, after: int = 0, rows: int | None = None
-    ) -> Waiting:
+    ) -> list[Waiting]:
         """Check a group, make its arrays, and hand over the values that are there."""
         first, _, rest = group.partition("/")
         if first != self.stage or not rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,18 @@ from deeptracker.store.zarrays import Filling, NotAnArrayError, Writable, make_a
 
 _COORDINATES = "coordinates"
 Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
-Waiting = list[tuple[Any, Writable, int]]
+
+
+class Waiting(NamedTuple):
+    """A Dask array whose values are still to be computed, and where they go.
+
+    ``kept`` are rows that stay from an earlier version: they go to row ``start``, in front of ``data``.
+    """
+
+    data: Any
+    array: Writable
+    start: int
+    kept: np.ndarray[Any, Any]
 
 
 def fill_of(group: str, name: str, dtype: np.dtype[Any]) -> Any:
@@ -82,7 +93,7 @@ def write_group(
     filling: Filling,
     chunker: Chunker | None = None,
     before: Continued | None = None,
-) -> Waiting:
+) -> list[Waiting]:
     """Write a Dataset as a Zarr group, not yet durably; arrays for Dask variables are made but not filled.
 
     Parameters
@@ -97,7 +108,7 @@ def write_group(
     Returns
     -------
     list
-        (Dask array, array on disk, row at which it begins) of what the caller has to compute and store.
+        What the caller has to compute and store.
     """
     dataset = _storable_dataset(dataset)
     auxiliary = [str(name) for name in dataset.coords if name not in dataset.dims]
@@ -105,7 +116,7 @@ def write_group(
     if auxiliary:
         attributes[_COORDINATES] = " ".join(auxiliary)
     make_group(folder, attributes, durable=False)
-    waiting: Waiting = []
+    waiting: list[Waiting] = []
     for key, variable in dataset.variables.items():
         name, dims = str(key), tuple(map(str, variable.dims))
         lazy = variable.chunks is not None
@@ -123,12 +134,14 @@ def write_group(
             dims,
             variable_attributes(group, name, variable.attrs),
         )
+        kept = np.empty((0, *shape[1:]), data.dtype)
         if before is not None and continued:
-            start, rest = before.share(name, array)
-            data = np.concatenate([rest, data])  # lazy where the data are
+            start, kept = before.share(name, array)
         if lazy:
-            waiting.append((data, array, start))
-        elif data.size:
+            waiting.append(Waiting(data, array, start, kept))
+            continue
+        data = np.concatenate([kept, data]) if len(kept) else data
+        if data.size:
             filling.add(array, slice(start, None) if start else ..., data)
     return waiting
 
@@ -252,4 +265,13 @@ def same_coordinates(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dat
     )
 
 
-__all__ = ["fill_of", "plain", "read_group", "same_coordinates", "storable", "variable_attributes", "write_group"]
+__all__ = [
+    "Waiting",
+    "fill_of",
+    "plain",
+    "read_group",
+    "same_coordinates",
+    "storable",
+    "variable_attributes",
+    "write_group",
+]

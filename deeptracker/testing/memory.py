@@ -19,18 +19,38 @@ from deeptracker.schema.variable import Group
 from deeptracker.sink import Row
 
 
-class _Stage:
+class MemoryRegion:
+    """An array that tasks fill."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.values = np.zeros(shape, dtype)
+
+    def add(self, _: Any, start: int, values: npt.NDArray[Any]) -> None:
+        """Rows from ``start``."""
+        self.values[start : start + len(values)] = values
+
+
+class MemoryStage:
     """Takes the groups of one derived stage, checked against the schema."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.datasets: dict[str, xr.Dataset] = {}
 
+    def begin(self, group: str, dataset: xr.Dataset, *, rows: int, after: int = 0) -> dict[str, MemoryRegion]:
+        """Keep one group whose Dask arrays are to be filled: name → array."""
+        check(dataset, group)
+        names = [str(name) for name, data in dataset.data_vars.items() if data.chunks is not None]
+        made = {name: MemoryRegion(dataset[name].shape, dataset[name].dtype) for name in names}
+        filled = {name: (dataset[name].dims, made[name].values, dataset[name].attrs) for name in names}
+        self.datasets[group] = dataset.assign(filled)
+        return made
+
     def put(self, group: str, dataset: xr.Dataset) -> None:
         """Keep one group."""
         self.put_many({group: dataset})
 
-    def put_many(self, datasets: Mapping[str, xr.Dataset]) -> None:
+    def put_many(self, datasets: Mapping[str, xr.Dataset], *, after: Mapping[str, int] | None = None) -> None:
         """Keep several groups."""
         for group, dataset in datasets.items():
             if group.split("/")[0] != self.stage:
@@ -115,9 +135,9 @@ class MemorySink:
         self.closed = True
 
     @contextmanager
-    def write_stage(self, stage: str, provenance: Mapping[str, Any]) -> Iterator[_Stage]:
+    def write_stage(self, stage: str, provenance: Mapping[str, Any]) -> Iterator[MemoryStage]:
         """Take a derived stage: what was put replaces the old result on a clean exit only."""
-        writer = _Stage(stage)
+        writer = MemoryStage(stage)
         yield writer
         self._tables = {path: table for path, table in self._tables.items() if path.split("/")[0] != stage}
         self._tables.update(writer.datasets)

@@ -24,7 +24,7 @@ from deeptracker.aggregate.answers import (
 )
 from deeptracker.aggregate.pyramid import pyramid
 from deeptracker.aggregate.reductions import REDUCTIONS, chunk, coarsen, combine, finalize
-from deeptracker.testing import MemorySink, simulate
+from deeptracker.testing import MemorySink, MemoryStage, simulate
 
 NAMES = tuple(REDUCTIONS)
 PLAIN = {
@@ -101,13 +101,19 @@ class Chunked:
         return self.sink.dataset(group, dask=dask, chunk=self.chunk)
 
 
+def _index(run: Chunked) -> dict[str, Any]:
+    stage = MemoryStage("index")
+    index_training(run, stage)
+    return {**stage.datasets, **index_view(run, "validation/raw")}
+
+
 def test_index__is_the_same_for_any_chunking() -> None:
     sink = MemorySink()
     simulate(sink, model="tiny", iterations=700, images=40, passes=20, classes=4, seed=5)
-    whole: Any = {**index_training(Chunked(sink, 10_000)), **index_view(Chunked(sink, 10_000), "validation/raw")}
+    whole = _index(Chunked(sink, 10_000))
     for length in (3, 64, 600):
         run = Chunked(sink, length)
-        other = {**index_training(run), **index_view(run, "validation/raw")}
+        other = _index(run)
         assert other.keys() == whole.keys()
         for group, table in whole.items():
             for name, expected in table.data_vars.items():

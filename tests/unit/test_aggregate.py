@@ -12,13 +12,12 @@ import pytest
 from deeptracker.aggregate import index_training, index_view, windows
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
 from deeptracker.aggregate.distributions import index_distributions
-from deeptracker.aggregate.gather import MOST_BYTES, gather
+from deeptracker.aggregate.jobs import file_records
 from deeptracker.aggregate.pyramid import bin_sizes
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
-from deeptracker.aggregate.training import layer_job
 from deeptracker.aggregate.windows import Source
 from deeptracker.conform import check
-from deeptracker.testing import MemorySink, simulate
+from deeptracker.testing import MemorySink, MemoryStage, simulate
 
 VIEW = "validation/raw"
 
@@ -33,7 +32,9 @@ def run() -> MemorySink:
 @pytest.fixture(scope="module")
 def index(run: MemorySink) -> Iterator[dict[str, Any]]:
     with every_level():
-        yield index_training(run)
+        stage = MemoryStage("index")
+        index_training(run, stage)
+        yield stage.datasets
 
 
 @contextmanager
@@ -108,16 +109,10 @@ def test_layer_quantiles__agree_with_numpy_and_skip_nan() -> None:
                 np.testing.assert_allclose(got[row, layer], np.quantile(kept, QUANTILES), rtol=1e-6)
 
 
-def test_gather__large_results_stay_lazy_and_are_the_same(run: MemorySink) -> None:
-    architecture = run.dataset("architecture")
-    with every_level():
-        eager = gather([layer_job(run, architecture)], what="", progress=None, most_bytes=MOST_BYTES)
-        lazy = gather([layer_job(run, architecture)], what="", progress=None, most_bytes=0)
-    for key in (("index/stages", "w_std"), ("index/layers_64", "w_max"), ("index/model", "nonfinite")):
-        assert isinstance(eager[key], np.ndarray)
-        assert not isinstance(lazy[key], np.ndarray)
-        assert lazy[key].shape == eager[key].shape
-        np.testing.assert_array_equal(lazy[key].compute(), eager[key])
+def test_files__hold_the_same_records_however_long_the_run_and_whole_bins() -> None:
+    assert file_records(27_560 * 4) == 512  # one largest bin is 56 MB already
+    assert file_records(161 * 4) == 4096
+    assert file_records(4) == 64 * 512
 
 
 def test_windows__are_whole_shards_and_whole_bins(run: MemorySink) -> None:
@@ -127,7 +122,7 @@ def test_windows__are_whole_shards_and_whole_bins(run: MemorySink) -> None:
 
 def test_index__reports_progress_up_to_one(run: MemorySink) -> None:
     seen: list[tuple[str, float]] = []
-    index_training(run, progress=lambda what, share: seen.append((what, share)))
+    index_training(run, MemoryStage("index"), progress=lambda what, share: seen.append((what, share)))
     assert {what for what, _ in seen} == {"index layers", "index filters"}
     assert seen[-1] == ("index filters", 1.0)
     assert len(seen) > 6

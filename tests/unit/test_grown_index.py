@@ -29,6 +29,7 @@ ROUNDED = {"moments", "confidence_mean", "confidence_std"}
 def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "SHARD_ROWS", (256, 256))
+        patch.setattr("deeptracker.aggregate.jobs.FILE_BYTES", 1)  # files of 512 records
         patch.setattr("deeptracker.aggregate.pyramid.LEAST_BINS", 2)  # bins of 64 from 128 records on, 512 from 1024
         patch.setattr("os.fsync", lambda _: None)
         yield
@@ -126,7 +127,7 @@ def test_growth__reads_the_log_from_the_last_complete_bin_and_the_first_new_pass
 
 
 def test_growth__shares_the_files_that_hold_only_what_stays(grown: Grown) -> None:
-    assert grown.shared == {"0", "1", "2", "3"}  # 256 records each, of 1024 that stay
+    assert grown.shared == {"0", "1"}  # 512 records each, of 1024 that stay
 
 
 def test_growth__copies_where_the_file_system_knows_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "SHARD_ROWS", (64, 64))
         patch.setattr(layout, "INNER", (8, 16))
+        patch.setattr("deeptracker.aggregate.jobs.FILE_BYTES", 1)  # files of 512 records
         patch.setattr("deeptracker.aggregate.pyramid.LEAST_BINS", 2)
         patch.setattr("os.fsync", lambda _: None)
         yield
