@@ -34,6 +34,7 @@ import scales
 
 from deeptracker import __version__, screen
 from deeptracker.screen import answers, cube
+from deeptracker.screen.image_rows import image_rows
 from deeptracker.store import Run
 from deeptracker.store.arrays import row_files
 
@@ -80,7 +81,7 @@ def class_images(run: Run, rng: np.random.Generator, zoom: Zoom) -> Any:
 
 def all_images(run: Run, rng: np.random.Generator, zoom: Zoom) -> Any:
     """Rows of images, by class."""
-    return answers.image_rows(run, scales.VIEW, answers.classes_of(run, scales.VIEW), 260, *zoom)
+    return image_rows(run, scales.VIEW, answers.classes_of(run, scales.VIEW), 260, *zoom)
 
 
 def faces(run: Run, rng: np.random.Generator, zoom: Zoom) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Range1d
 
 from deeptracker.screen import sizes
-from deeptracker.screen.answers import classes_of, image_rows
+from deeptracker.screen.answers import classes_of
+from deeptracker.screen.image_rows import image_rows
 from deeptracker.view import palettes, words
 from deeptracker.view.classes import percent
 from deeptracker.view.columns import columns

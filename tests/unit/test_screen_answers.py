@@ -8,7 +8,7 @@ import pytest
 
 from deeptracker import screen
 from deeptracker.aggregate import build_index
-from deeptracker.screen import answers, cube
+from deeptracker.screen import answers, cube, image_rows
 from deeptracker.store import Run, open_run
 
 VIEW = "validation/raw"
@@ -65,7 +65,7 @@ def test_images_of__are_in_the_order_asked_for(analysed: Run) -> None:
 
 def test_image_rows__hold_images_of_one_class_and_all_of_them(analysed: Run) -> None:
     classes = answers.classes_of(analysed, VIEW)
-    got = answers.image_rows(analysed, VIEW, classes, 9)
+    got = image_rows.image_rows(analysed, VIEW, classes, 9)
     assert got.attrs["by"] == "image"
     assert got.sizes["row"] == 9
     correct, begun = analysed.dataset(GROUP)["correct"].values, 0
@@ -80,13 +80,13 @@ def test_image_rows__hold_images_of_one_class_and_all_of_them(analysed: Run) -> 
 def test_image_rows__of_more_answers_than_can_be_read_are_classes(
     analysed: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MOST_ANSWERS", 1000)
+    monkeypatch.setattr(image_rows, "MOST_ANSWERS", 1000)
     classes = answers.classes_of(analysed, VIEW)
-    got = answers.image_rows(analysed, VIEW, classes, 9)
+    got = image_rows.image_rows(analysed, VIEW, classes, 9)
     assert (got.attrs["by"], got["images"].values.tolist()) == ("class", [20, 20, 20])
     np.testing.assert_allclose(got["wrong"].values, answers.error_by_class(analysed, VIEW, classes)[1], atol=1e-6)
     few = analysed.dataset(GROUP)["validation"].values[[3, 12]]
-    assert answers.image_rows(analysed, VIEW, classes, 9, *few).attrs["by"] == "image"  # a zoom shows images again
+    assert image_rows.image_rows(analysed, VIEW, classes, 9, *few).attrs["by"] == "image"  # a zoom shows images again
 
 
 def test_rule_counts__of_a_table_too_large_to_read_are_those_of_the_cells_that_the_cube_marks(

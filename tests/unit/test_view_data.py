@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeptracker.screen import choose, read
-from deeptracker.screen.answers import rows_within
+from deeptracker.screen.image_rows import rows_within
 from deeptracker.view import palettes, words
 from deeptracker.view.change import running_median, usual
 from deeptracker.view.columns import columns
