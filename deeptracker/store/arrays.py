@@ -13,10 +13,11 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.storage import LocalStore
 
 from deeptracker.errors import DamagedRunError
-from deeptracker.store.inner import Inner, is_ours
+from deeptracker.store.described import Description, of_zarr
+from deeptracker.store.inner import Inner
 from deeptracker.store.place import Batch, Place, place_of
 from deeptracker.store.spans import Thinned
-from deeptracker.store.zarrays import Filling, Writable, read_metadata, reshaped
+from deeptracker.store.zarrays import Filling, Writable, read_description, reshaped
 
 Key = tuple[Any, ...]
 
@@ -34,11 +35,12 @@ class RowFiles:
 
     def __init__(self, folder: Place | Path, metadata: ArrayV3Metadata | None = None) -> None:
         self.folder = place_of(folder)
-        self._metadata = metadata or read_metadata(self.folder)
-        self.file_shape: tuple[int, ...] = self._metadata.shards or self._metadata.chunks
+        described = read_description(self.folder) if metadata is None else of_zarr(metadata)
+        self.described: Description = described
+        self.file_shape = described.file_shape
         self._views: dict[tuple[tuple[int, ...], bool], zarr.Array[Any]] = {}
-        ours = self.folder.is_here and is_ours(self._metadata)
-        self._inner = Inner(self._metadata, self.folder) if ours else None
+        ours = self.folder.is_here and described.packing is not None
+        self._inner = Inner(described, self.folder) if ours else None
 
     @property
     def file_rows(self) -> int:
@@ -48,27 +50,27 @@ class RowFiles:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape as the metadata say."""
-        return tuple(self._metadata.shape)
+        return self.described.shape
 
     @property
     def dims(self) -> tuple[str, ...]:
         """Names of the axes."""
-        return tuple(str(name) for name in self._metadata.dimension_names or ())
+        return self.described.dims
 
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the array."""
-        return dict(self._metadata.attributes)
+        return dict(self.described.attributes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy dtype of the array."""
-        return self._metadata.data_type.to_native_dtype()
+        return self.described.dtype
 
     @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
-        return tuple(self._metadata.shape[1:])
+        return self.described.shape[1:]
 
     def file(self, number: int, folder: Place | None = None) -> Any:
         """One file of the array, or of an array like it in another ``folder``."""
@@ -80,13 +82,13 @@ class RowFiles:
     def _view(self, shape: tuple[int, ...], fast: bool, files: Any) -> zarr.Array[Any]:
         brought = self.folder.fetch(["/".join(self._name(int(number))) for number in files])
         if brought is not None:
-            return reshaped(self._metadata, brought, shape, fast)
+            return reshaped(self.described.metadata, brought, shape, fast)
         found = self._views.get((shape, fast))
         if found is None:
             if len(self._views) > 8:
                 self._views.clear()
             store = LocalStore(self.folder, read_only=True)
-            found = self._views[shape, fast] = reshaped(self._metadata, store, shape, fast)
+            found = self._views[shape, fast] = reshaped(self.described.metadata, store, shape, fast)
         return found
 
     def read(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
@@ -112,9 +114,7 @@ class RowFiles:
             count, first, last = len(rows), int(rows[0]), int(rows[-1])
             files = np.unique(rows // size)
         if 0 in self.row_shape:  # nothing lies on disk (no optimizer: no learning rates)
-            return np.empty((count, *self.row_shape), self._metadata.data_type.to_native_dtype())[
-                (slice(None), *rest)
-            ]
+            return np.empty((count, *self.row_shape), self.dtype)[(slice(None), *rest)]
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
         # By its own chunks, unless whole shards are wanted, which zarrs reads faster.
@@ -166,15 +166,15 @@ class RowFiles:
             number, offset = divmod(start + done, size)
             take = min(size - offset, len(data) - done)
             # Inner chunks past the last row stay away: a shard that is begun costs what it holds.
-            chunk = self._metadata.chunks[0]
+            chunk = self.described.chunks[0]
             rows = -(-(offset + take) // chunk) * chunk
-            block = np.full((rows, *self.row_shape), self._metadata.fill_value, data.dtype)
+            block = np.full((rows, *self.row_shape), self.described.fill, data.dtype)
             gone = thinned is not None and bool(thinned.covers(number * size)) and not self.file(number).exists()
             if offset and not gone:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
             place, there = batch.file(self.folder, number, len(self.file_shape))
-            array = Writable(self._metadata, place, ((there + 1) * size, *self.row_shape))
+            array = Writable(self.described.metadata, place, ((there + 1) * size, *self.row_shape))
             filling.add(array, slice(there * size, there * size + rows), block)
             done += take
         self.set_rows(start + len(data), batch)

@@ -16,10 +16,11 @@ from typing import Any
 import google_crc32c
 import numpy as np
 from numcodecs import blosc
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
-from zarr.core.metadata.v3 import ArrayV3Metadata
+from numcodecs.vlen import VLenUTF8
 
-_PACKED = [BytesCodec, BloscCodec, Crc32cCodec]
+from deeptracker.store.described import Description
+
+_TEXTS = VLenUTF8()
 _EMPTY = 2**64 - 1
 _GAP = 16 << 10
 """Bytes between two wanted chunks that are read along rather than asked around."""
@@ -41,40 +42,23 @@ Found = tuple[int, int, tuple[int, ...]]
 """Offset, size and place of a chunk in its shard."""
 
 
-def is_ours(metadata: ArrayV3Metadata) -> bool:
-    """Whether an array is packed as this package packs numbers: blosc, then a checksum, in shards or plain chunks."""
-    codecs = metadata.codecs
-    if metadata.data_type.to_native_dtype().kind not in "biuf" or not metadata.shape or 0 in metadata.chunks:
-        return False
-    if [type(codec) for codec in codecs] == _PACKED:
-        return True
-    if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec):
-        return False
-    inner, index = codecs[0].codecs, codecs[0].index_codecs
-    return (
-        [type(codec) for codec in inner] == _PACKED
-        and [type(codec) for codec in index] == [BytesCodec, Crc32cCodec]
-        and str(getattr(codecs[0].index_location, "value", codecs[0].index_location)) == "end"
-    )
-
-
 class Inner:
     """The inner chunks of one array on a local disk.
 
     Parameters
     ----------
-    metadata : of the array; ``is_ours`` holds for it.
+    described : the array, of a ``packing`` that is known.
     folder : of the array.
     """
 
-    def __init__(self, metadata: ArrayV3Metadata, folder: Path) -> None:
-        shards = metadata.shards or metadata.chunks
-        self.chunk: tuple[int, ...] = metadata.chunks
-        self.plain = metadata.shards is None
+    def __init__(self, described: Description, folder: Path) -> None:
+        shards = described.file_shape
+        self.chunk = described.chunks
+        self.plain = described.shards is None
         """One chunk is one file, without an index."""
         self.grid = tuple(size // chunk for size, chunk in zip(shards, self.chunk, strict=True))
         self.rows = shards[0]
-        self.dtype, self.fill = metadata.data_type.to_native_dtype(), metadata.fill_value
+        self.dtype, self.fill, self.texts = described.dtype, described.fill, described.packing == "texts"
         # Texts, not paths: there are hundreds of files a read.
         self._before, self._after = f"{folder}/c/", "/0" * (len(shards) - 1)
 
@@ -146,6 +130,9 @@ class Inner:
     def _decode(self, packed: memoryview, path: str) -> np.ndarray[Any, Any]:
         if len(packed) < 5 or google_crc32c.value(bytes(packed[:-4])) != int.from_bytes(packed[-4:], "little"):
             raise ValueError(f"{path}: the checksum of a chunk does not match")
+        if self.texts:
+            texts: np.ndarray[Any, Any] = _TEXTS.decode(blosc.decompress(packed[:-4]))
+            return texts.reshape(self.chunk)
         values = np.empty(self.chunk, self.dtype)
         blosc.decompress(packed[:-4], values)
         return values
@@ -181,4 +168,4 @@ def _adjacent(found: list[Found]) -> Iterator[list[Found]]:
             start = i
 
 
-__all__ = ["Inner", "is_ours"]
+__all__ = ["Inner"]

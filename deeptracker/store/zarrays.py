@@ -25,6 +25,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
+from deeptracker.store.described import Description, describe
 from deeptracker.store.layout import Grid, encoding
 from deeptracker.store.place import Place
 
@@ -84,12 +85,12 @@ def _metadata(
     return ArrayV3Metadata.from_dict(json.loads(text)), text
 
 
-def read_metadata(folder: Place) -> ArrayV3Metadata:
+def read_description(folder: Place) -> Description:
     """What an array says of itself."""
     document = json.loads((folder / "zarr.json").read_bytes())
     if document["node_type"] != "array":
         raise NotAnArrayError(f"{folder} is a group")
-    return ArrayV3Metadata.from_dict(document)
+    return describe(document)
 
 
 def reshaped(metadata: ArrayV3Metadata, store: Store, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
@@ -185,4 +186,4 @@ async def _at_once(blocks: Iterable[tuple[Writable, Any, np.ndarray[Any, Any]]])
             raise outcome
 
 
-__all__ = ["Filling", "NotAnArrayError", "Writable", "make_array", "make_group", "read_metadata", "reshaped"]
+__all__ = ["Filling", "NotAnArrayError", "Writable", "make_array", "make_group", "read_description", "reshaped"]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from deeptracker.errors import DamagedRunError
 from deeptracker.store import LogWriter, layout
 from deeptracker.store.arrays import RowFiles
-from deeptracker.store.inner import is_ours
 
 SHAPE = (300, 40)
 
@@ -48,7 +47,7 @@ def array(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=60, deadline=None)
 def test_part__is_what_zarr_reads(array: Path, rows: tuple[int, int], columns: tuple[int, int]) -> None:
     files = RowFiles(array)
-    assert is_ours(files._metadata)
+    assert files.described.packing == "numbers"
     here = slice(rows[0], min(rows[0] + rows[1], files.shape[0]))
     part = slice(columns[0], min(columns[0] + columns[1], SHAPE[1]))
     want = zarr.open_array(array, mode="r")[here, part]

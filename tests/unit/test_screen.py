@@ -80,7 +80,7 @@ class Meter:
 
         def watched(files: RowFiles, rows: Any, rest: tuple[Any, ...]) -> np.ndarray:
             whole = all(part == slice(None) for part in rest)
-            chunk = files.file_shape if whole else files._metadata.chunks
+            chunk = files.file_shape if whole else files.described.chunks
             axes = [rows, *(slice(*part.indices(n)) for part, n in zip(rest, files.row_shape, strict=True))]
             touched = [(axis.stop - 1) // c - axis.start // c + 1 for axis, c in zip(axes, chunk, strict=True)]
             if rest:
