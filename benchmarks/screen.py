@@ -7,7 +7,8 @@ Each kind of read is one call of ``deeptracker.screen``, as the views make it, l
 * one layer's filters: of a random layer;
 * all classes: the error of every class at every pass;
 * one class's images: every answer of a random class;
-* all images: in rows of at most about 260 pixels, by class;
+* all images: in rows of at most about 260 pixels, by class: a row a class, there are more classes than pixels;
+* all images, ten classes: the same as if neighbouring classes were one: several rows a class;
 * the cube: its three faces.
 
 Zooms lie anywhere, their width is drawn by its logarithm from 50 records to the whole run; each fourth one is the
@@ -25,6 +26,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,18 @@ def all_images(run: Run, rng: np.random.Generator, zoom: Zoom) -> Any:
     return image_rows(run, scales.VIEW, answers.classes_of(run, scales.VIEW), 260, *zoom)
 
 
+def all_images_of_ten(run: Run, rng: np.random.Generator, zoom: Zoom) -> Any:
+    """Rows of images, of ten classes."""
+    classes = answers.classes_of(run, scales.VIEW)
+    ten = replace(
+        classes,
+        names=tuple("0123456789"),
+        order=np.arange(10),
+        borders=classes.borders[np.linspace(0, len(classes.names), 11).astype(int)],
+    )
+    return image_rows(run, scales.VIEW, ten, 260, *zoom)
+
+
 def faces(run: Run, rng: np.random.Generator, zoom: Zoom) -> Any:
     """The three faces of the cube, and its mini-sets."""
     return cube.faces(run, scales.VIEW, *zoom), cube.minisets(run, scales.VIEW)
@@ -97,6 +111,7 @@ KINDS: dict[str, Read] = {
     "one class's images": class_images,
     "the cube": faces,
     "all images": all_images,
+    "all images, ten classes": all_images_of_ten,
 }
 
 
@@ -158,9 +173,9 @@ def main() -> None:
                 f"{scale.records:,} snapshots, {scale.images:,} images × {scale.records:,} passes, "
                 f"{scale.classes:,} classes; {asked.reads} reads of each kind; {pairs.load()}"
             )
-            print(f"{'ms':22}{'cold':^30}{'warm':^30}\n{'':22}" + f"{'p50':>10}{'p95':>10}{'max':>10}" * 2)
+            print(f"{'ms':24}{'cold':^30}{'warm':^30}\n{'':24}" + f"{'p50':>10}{'p95':>10}{'max':>10}" * 2)
             for kind, read in KINDS.items():
-                line, worst = f"{kind:22}", 0.0
+                line, worst = f"{kind:24}", 0.0
                 for cold in (True, False):
                     taken = times(run, read, asked.reads, cold, seed=7)
                     p50, p95 = np.quantile(taken, [0.5, 0.95])

@@ -11,10 +11,12 @@ import numpy as np
 from deeptracker.aggregate.distributions import HISTOGRAM_BYTES, HISTOGRAMS
 from deeptracker.aggregate.grown import Earlier, earlier
 from deeptracker.aggregate.jobs import Job
+from deeptracker.aggregate.pyramid import pass_bin_sizes
 from deeptracker.aggregate.training import hierarchy, training_jobs
 from deeptracker.aggregate.validation import view_windows
 from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import declaration
+from deeptracker.schema.indexed import REDUCTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,9 @@ def _view_bytes(run: Readable, view: str, passes: int, images: int) -> int:
     total = sum(table_bytes(f"{path}/{name}", sizes) for name in ("all", "images", "carry"))
     if classes:
         total += table_bytes(f"{path}/classes", {**sizes, "class": classes})
+        for size in pass_bin_sizes(run.dataset(f"validation/{view}").sizes["validation"]):
+            bins = {"validation_bin": -(-passes // size), "reduction": len(REDUCTIONS), "class": classes}
+            total += table_bytes(f"{path}/classes_{size}", bins)
         total += table_bytes(f"{path}/clusters", {**sizes, "cluster": min(classes, 4)})
     return total
 

@@ -33,7 +33,9 @@ class Earlier:
         """Rows of a group of the index that stay as they are."""
         if group.startswith("index/validation/"):
             view, _, table = group.removeprefix("index/").rpartition("/")
-            return self.rows.get(view, 0) if table in _BY_PASS else 0
+            name, _, size = table.partition("_")
+            passes = self.rows.get(view, 0) if name in _BY_PASS and self.run.has(group) else 0
+            return passes // int(size or 1)
         if group.endswith("_distributions"):
             return self.rows.get(_FULL, 0)
         recorded = _TRAINING[0] if group.startswith(("index/filters_", "index/layer_quantiles")) else _TRAINING[1]

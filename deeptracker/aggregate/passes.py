@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
+from deeptracker.aggregate.pyramid import edges, pass_bin_sizes, pyramid
 from deeptracker.conform import build
-from deeptracker.schema.indexed import EVENTS
+from deeptracker.schema.indexed import BIN_SIZES, EVENTS, REDUCTIONS
 
 Array = npt.NDArray[np.float64]
 Sums = Mapping[str, Array]
@@ -31,14 +32,16 @@ def class_tables(
     target: npt.NDArray[np.integer],
     names: npt.NDArray[Any],
     before: xr.Dataset | None,
+    after: Callable[[str], int],
 ) -> dict[str, xr.Dataset]:
-    """Answers per class of the passes that are summed, and per cluster of all passes.
+    """Answers per class of the passes that are summed, bins of passes of them, and answers per cluster of all passes.
 
     Parameters
     ----------
     passes, sums : all passes, and the sums of those that follow ``before``.
     target, names : class of each image, and the names of the classes.
     before : the table of the passes before, or None.
+    after : table → its first rows that an earlier index has for good, and that are left out.
 
     Notes
     -----
@@ -62,7 +65,34 @@ def class_tables(
     return {
         f"{path}/classes": table,
         f"{path}/clusters": build(f"{path}/clusters", _counts(merged, 0), labels),
+        **_bins(f"{path}/classes", passes, whole["accuracy"], names, after),
     }
+
+
+def _bins(
+    path: str,
+    passes: npt.NDArray[np.int64],
+    accuracy: npt.NDArray[np.float32],
+    names: npt.NDArray[Any],
+    after: Callable[[str], int],
+) -> dict[str, xr.Dataset]:
+    """Bins of passes of the accuracy (passes, classes), those left out that stay.
+
+    They begin at a multiple of the largest size: the same sums, whether passes came at once or in parts.
+    """
+    stay = {size: after(f"{path}_{size}") for size in pass_bin_sizes(len(passes))}
+    if not stay:
+        return {}
+    start = min(size * bins for size, bins in stay.items()) // BIN_SIZES[-1] * BIN_SIZES[-1]
+    out = {}
+    for size, values in pyramid(accuracy[start:], tuple(stay)).items():
+        at = {name: values[stay[size] :] for name, values in edges(passes, size).items()}
+        out[f"{path}_{size}"] = build(
+            f"{path}_{size}",
+            {"accuracy": values[stay[size] - start // size :], "records": at["records"], "last": at["last"]},
+            {"validation_bin": at["first"], "reduction": list(REDUCTIONS), "class": names},
+        )
+    return out
 
 
 def _merge(counts: Mapping[str, Any], cluster: npt.NDArray[np.int8]) -> dict[str, Array]:

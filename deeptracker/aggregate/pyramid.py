@@ -23,6 +23,11 @@ def bin_sizes(records: int) -> tuple[int, ...]:
     return tuple(size for size in BIN_SIZES if size == BIN_SIZES[0] or size * LEAST_BINS <= records)
 
 
+def pass_bin_sizes(passes: int) -> tuple[int, ...]:
+    """Sizes of bins that so many passes have: none where a screen reads every pass anyway."""
+    return tuple(size for size in BIN_SIZES if size * LEAST_BINS <= passes)
+
+
 def pyramid(values: npt.NDArray[np.generic], sizes: tuple[int, ...] = BIN_SIZES) -> Bins:
     """Bins of 8, 64 and 512 records of a window that begins at a multiple of 512.
 
@@ -54,4 +59,4 @@ def edges(positions: npt.NDArray[np.int64], size: int) -> dict[str, npt.NDArray[
     return {"first": positions[starts], "last": positions[stops - 1], "records": stops - starts}
 
 
-__all__ = ["bin_sizes", "edges", "pyramid"]
+__all__ = ["bin_sizes", "edges", "pass_bin_sizes", "pyramid"]

@@ -71,8 +71,9 @@ def index_view(
 
     Returns
     -------
-    ``index/validation/<view>/`` + ``all``, ``images`` and ``carry``, and ``classes`` and ``clusters`` where images
-    have classes. NumPy-backed: they grow with classes × passes, not with images × passes.
+    ``index/validation/<view>/`` + ``all``, ``images`` and ``carry``, and ``classes``, ``classes_<size>`` (of many
+    passes) and ``clusters`` where images have classes. NumPy-backed: they grow with classes × passes, not with
+    images × passes.
 
     Notes
     -----
@@ -99,7 +100,8 @@ def index_view(
         f"{path}/carry": build(f"{path}/carry", {name: history[name] for name in _CARRIED}, images),
     }
     if len(names):
-        out |= class_tables(path, passes, sums, target, names, earlier_classes)
+        after = before.after if before is not None else lambda _: 0
+        out |= class_tables(path, passes, sums, target, names, earlier_classes, after)
     return out
 
 

@@ -124,6 +124,24 @@ INDEX: tuple[Group, ...] = (
             ),
         ),
     ),
+    *(
+        Group(
+            f"index/{VIEW}/classes_{size}",
+            f"min, mean and max over bins of {size} passes, per class",
+            (
+                Variable(
+                    "accuracy",
+                    ("validation_bin", "reduction", "class"),
+                    "float32",
+                    "1",
+                    f"over {size} passes: share of right answers in the class",
+                ),
+                Variable("records", ("validation_bin",), "int32", "passes", "passes in the bin"),
+                Variable("last", ("validation_bin",), "int64", "iteration", "last pass of the bin"),
+            ),
+        )
+        for size in BIN_SIZES
+    ),
     Group(f"index/{VIEW}/clusters", "answers per cluster of classes", _counts(("cluster",), "cluster")),
     Group(f"index/{VIEW}/all", "answers of all images", _counts((), "set")),
     Group(

@@ -25,6 +25,7 @@ DIMENSIONS: dict[str, str] = {
     "block": "block of layers (one residual block, say)",
     "stage": "stage of blocks that work at one resolution",
     "iteration_bin": "bin of consecutive records; its coordinate is the first iteration in it",
+    "validation_bin": "bin of consecutive passes; its coordinate is the first pass in it",
     "reduction": "min, mean or max over the records of a bin",
     "quantile": "quantile over the filters of a layer",
     "moment": "count, mean, sum of squares about the mean",

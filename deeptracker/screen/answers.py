@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from deeptracker.screen.kept import Kept, state_of
-from deeptracker.screen.level import outdated
+from deeptracker.screen.level import outdated, within
 from deeptracker.screen.opened import coordinate, opened, sizes
 from deeptracker.screen.picking import pick
 from deeptracker.screen.reading import PIXELS, read, table
 
-MOST_ANSWERS = 48_000_000
-"""Answers that one picture of all images reads; of more, the index's classes are shown."""
+MOST_COUNTED = 192_000_000
+"""Answers that the error over time is counted from, where there is no index."""
 BLOCK = 256
 """Passes that are counted at once."""
 ORDER_FROM = 21
@@ -43,6 +44,10 @@ class Classes:
         """Images of one class, in drawing order."""
         place = int(np.flatnonzero(self.order == index)[0])
         return self.rows[self.borders[place] : self.borders[place + 1]]
+
+    def each(self) -> list[NDArray[np.intp]]:
+        """Images of every class, in the order of the classes' names."""
+        return [self.members(index) for index in range(len(self.names))]
 
 
 def first_set(run: Any) -> str | None:
@@ -110,10 +115,10 @@ def error_over_time(
     if view is None:
         return None
     size = sizes(run, f"validation/{view}")
-    if not indexed(run, f"{view}/all") and size["validation"] * size["image"] > 4 * MOST_ANSWERS:
+    if not indexed(run, f"{view}/all") and size["validation"] * size["image"] > MOST_COUNTED:
         return None
-    passes, share = _errors(run, view, "all", [np.arange(size["image"])], pixels)
-    return passes, share[:, 0]
+    errors = errors_of(run, view, "all", lambda: [np.arange(size["image"])], pixels=pixels)
+    return errors.passes, errors.share[:, 0]
 
 
 def error_by_class(
@@ -124,7 +129,16 @@ def error_by_class(
     A class without an evaluated image is NaN. With more than four passes a pixel, and bins of passes in the index,
     (first pass of each bin, the worst share in it).
     """
-    return _errors(run, view, "classes", [classes.members(c) for c in range(len(classes.names))], pixels)
+    errors = errors_of(run, view, "classes", classes.each, pixels=pixels)
+    return errors.passes, errors.share
+
+
+class Errors(NamedTuple):
+    """Share of wrong answers (pass, set of images); ``size`` passes a bin where bins of the index were read."""
+
+    passes: NDArray[np.int64]
+    share: NDArray[np.float64]
+    size: int
 
 
 def indexed(run: Any, part: str) -> bool:
@@ -132,25 +146,51 @@ def indexed(run: Any, part: str) -> bool:
     return bool(run.has(f"index/validation/{part}")) and not outdated(run)
 
 
-def _errors(
-    run: Any, view: str, part: str, members: list[NDArray[np.intp]], pixels: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Errors of each set of images, from the index, and counted of the passes that came after it."""
+def errors_of(
+    run: Any,
+    view: str,
+    part: str,
+    members: Callable[[], list[NDArray[np.intp]]],
+    first: float | None = None,
+    last: float | None = None,
+    *,
+    pixels: int,
+    keep: str = "min",
+) -> Errors:
+    """Errors of each set of images, from the index, and counted of the passes that came after it.
+
+    ``keep`` says what becomes of the share of right answers in bins of passes.
+    """
     group, index = f"validation/{view}", f"index/validation/{view}/{part}"
-    passes, known, begun = coordinate(run, group, "validation"), 0, []
+    passes = coordinate(run, group, "validation")
+    start, stop = between(passes, first, last)
     at: list[NDArray[np.int64]] = []
+    begun: list[NDArray[np.float64]] = []
+    known, size = start, 1
     if indexed(run, f"{view}/{part}"):
-        known = sizes(run, index)["validation"]
-        data = read(run, index, ["accuracy"], pixels=pixels, reductions=["min"])
-        begun.append(1 - np.asarray(data["accuracy"].values[0], dtype=np.float64).reshape(-1, len(members)))
+        known = max(start, min(stop, sizes(run, index)["validation"]))
+    if known > start:
+        data = read(run, index, ["accuracy"], passes[start], passes[known - 1], pixels, reductions=[keep])
+        right = np.asarray(data["accuracy"].values[0], dtype=np.float64)
+        begun.append(1 - right.reshape(len(right), -1))
         at.append(np.asarray(data["validation"].values))
-    for start in range(known, len(passes), BLOCK):
-        block = slice(start, min(start + BLOCK, len(passes)))
-        correct = pick(opened(run, group)["correct"].variable, {"validation": block})
-        begun.append(np.stack([_wrong(correct[:, rows]) for rows in members], axis=1))
-        at.append(passes[block])
-    share = np.concatenate(begun) if begun else np.zeros((0, len(members)))
-    return np.concatenate(at) if at else passes, share
+        size = data.attrs["size"]
+    if known < stop or not begun:
+        sets = members()
+        begun.append(np.zeros((0, len(sets))))
+        for one in range(known, stop, BLOCK):
+            block = slice(one, min(one + BLOCK, stop))
+            correct = pick(opened(run, group)["correct"].variable, {"validation": block})
+            begun.append(np.stack([_wrong(correct[:, rows]) for rows in sets], axis=1))
+            at.append(passes[block])
+    return Errors(np.concatenate(at) if at else passes[:0], np.concatenate(begun), size)
+
+
+def between(passes: NDArray[np.int64], first: float | None, last: float | None) -> tuple[int, int]:
+    """Numbers of the passes between two iterations, both included; None: from the first one, to the last one."""
+    if not len(passes):
+        return 0, 0
+    return within(passes, passes[0] if first is None else first, passes[-1] if last is None else last)
 
 
 def _wrong(correct: NDArray[Any]) -> NDArray[np.float64]:
@@ -176,10 +216,13 @@ def images_of(
 
 __all__ = [
     "Classes",
+    "Errors",
+    "between",
     "class_names",
     "classes_of",
     "error_by_class",
     "error_over_time",
+    "errors_of",
     "first_set",
     "forget_classes",
     "images_of",

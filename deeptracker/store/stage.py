@@ -36,7 +36,7 @@ from deeptracker.store.regions import Region
 from deeptracker.store.tables import Chunker, Waiting, plain, write_group
 from deeptracker.store.zarrays import Filling, make_array, make_group
 
-_TIME = ("iteration", "iteration_bin", "validation")
+_TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
 
 
 def load_stages(folder: Place) -> dict[str, dict[str, Any]]:

@@ -81,6 +81,7 @@ class PixelChart:
         drawn = data.sizes["row"]
         row = "each image a row" if drawn == count else f"a row for {count / max(drawn, 1):.0f} of a class"
         row = row if data.attrs["by"] == "image" else "each class a row"
+        row += f", mean of {data.attrs['size']} passes" if data.attrs["size"] > 1 else ""
         passes = sizes(self.run, f"validation/{self.view}")["validation"]
         plot.title.text = f"{words.count(count, 'image')} × {words.count(passes, 'pass')}, {row}"
         plot.title.text_font_size, plot.title.text_color = "11px", palettes.MUTED

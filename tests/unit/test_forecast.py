@@ -23,7 +23,7 @@ STAGES = ("index", "anomalies", "correlation")
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("forecast") / "run"
-    simulate(path, model="resnet20", iterations=1300, images=400, passes=200, classes=5, seed=2)
+    simulate(path, model="resnet20", iterations=1300, images=400, passes=300, classes=5, seed=2)
     return analyze(path).path
 
 

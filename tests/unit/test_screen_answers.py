@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import growing
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from deeptracker import screen
 from deeptracker.aggregate import build_index
 from deeptracker.screen import answers, cube, image_rows
 from deeptracker.store import Run, open_run
+from deeptracker.store.arrays import RowFiles
 
 VIEW = "validation/raw"
 GROUP = f"validation/{VIEW}"
@@ -87,6 +90,88 @@ def test_image_rows__of_more_answers_than_can_be_read_are_classes(
     np.testing.assert_allclose(got["wrong"].values, answers.error_by_class(analysed, VIEW, classes)[1], atol=1e-6)
     few = analysed.dataset(GROUP)["validation"].values[[3, 12]]
     assert image_rows.image_rows(analysed, VIEW, classes, 9, *few).attrs["by"] == "image"  # a zoom shows images again
+
+
+def test_image_rows__with_room_for_a_row_a_class_are_counted_without_reading_an_answer(
+    analysed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes, read, touched = answers.classes_of(analysed, VIEW), RowFiles.read, set()
+
+    def noted(files: RowFiles, rows: Any, rest: Any) -> Any:
+        touched.add(files.folder.parent.name + "/" + files.folder.name)
+        return read(files, rows, rest)
+
+    monkeypatch.setattr(RowFiles, "read", noted)
+    at = analysed.dataset(GROUP)["validation"].values
+    got = image_rows.image_rows(analysed, VIEW, classes, 3, at[5], at[20])
+    assert "classes/accuracy" in touched
+    assert "raw/correct" not in touched
+    monkeypatch.undo()
+    target, correct = classes.target, analysed.dataset(GROUP)["correct"].values[5:21]
+    np.testing.assert_array_equal(got["validation"].values, at[5:21])
+    for row, index in enumerate(got["class_index"].values):
+        np.testing.assert_allclose(
+            got["wrong"].values[:, row], 1 - correct[:, target == index].mean(axis=1), atol=1e-6
+        )
+
+
+@pytest.fixture(scope="module")
+def binned(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Indexed after twenty passes, in bins of eight, then thirty-two long."""
+    path = tmp_path_factory.mktemp("answers") / "binned"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deeptracker.aggregate.pyramid.LEAST_BINS", 2)
+        growing.record(path, 0, 1000, None)
+        build_index(open_run(path))
+        growing.record(path, 1000, growing.ITERATIONS, None)
+    return open_run(path)
+
+
+def test_index__bins_of_passes_are_least_mean_and_most_of_each_class(binned: Run) -> None:
+    bins, each = (binned.dataset(f"index/{GROUP}/{name}") for name in ("classes_8", "classes"))
+    assert bins["records"].values.tolist() == [8, 8, 4]
+    for number, (first, last) in enumerate(zip(bins["validation_bin"].values, bins["last"].values, strict=True)):
+        part = each["accuracy"].sel(validation=slice(first, last)).values
+        wanted = np.stack([part.min(axis=0), part.mean(axis=0), part.max(axis=0)])
+        np.testing.assert_allclose(bins["accuracy"].values[number], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("zoom", [(None, None), (300, 1300), (1100, 1400)], ids=["all", "zoomed", "after the index"])
+def test_image_rows__of_more_passes_than_pixels_are_the_mean_over_bins_of_them(
+    binned: Run, zoom: tuple[float | None, float | None]
+) -> None:
+    classes = answers.classes_of(binned, VIEW)
+    got = image_rows.image_rows(binned, VIEW, classes, 3, *zoom, pixels=1)
+    said = binned.dataset(GROUP)
+    at, correct = said["validation"].values, said["correct"].values
+    starts = np.searchsorted(at, got["validation"].values)
+    first = 0 if zoom[0] is None else np.searchsorted(at, zoom[0], side="right") - 1
+    stop = len(at) if zoom[1] is None else np.searchsorted(at, zoom[1], side="right")
+    assert got.attrs["size"] == (1 if zoom[0] == 1100 else 8)
+    assert starts[0] <= first
+    assert np.diff(starts).max() <= 8
+    for row, (begin, end) in enumerate(zip(starts, np.append(starts[1:], stop), strict=True)):
+        for column, index in enumerate(got["class_index"].values):
+            share = 1 - correct[begin:end, classes.target == index].mean()
+            np.testing.assert_allclose(got["wrong"].values[row, column], share, atol=1e-6)
+
+
+def test_image_rows__of_few_passes_show_each_of_them(binned: Run) -> None:
+    at = binned.dataset(GROUP)["validation"].values
+    got = image_rows.image_rows(binned, VIEW, answers.classes_of(binned, VIEW), 3, at[3], at[6], pixels=1)
+    assert got["validation"].values.tolist() == at[3:7].tolist()
+    assert got.attrs["size"] == 1
+
+
+def test_errors__of_bins_keep_the_worst_pass_of_each_class(binned: Run) -> None:
+    classes = answers.classes_of(binned, VIEW)
+    passes, share = answers.error_by_class(binned, VIEW, classes, pixels=1)
+    said = binned.dataset(GROUP)
+    correct, starts = said["correct"].values, np.searchsorted(said["validation"].values, passes)
+    assert len(passes) < len(correct)
+    for row, (begin, end) in enumerate(zip(starts, np.append(starts[1:], len(correct)), strict=True)):
+        worst = [1 - correct[begin:end, classes.target == c].mean(axis=1).min() for c in range(3)]
+        np.testing.assert_allclose(share[row], worst, atol=1e-6)
 
 
 def test_rule_counts__of_a_table_too_large_to_read_are_those_of_the_cells_that_the_cube_marks(
