@@ -109,7 +109,7 @@ def _classes_of(run: Any, view: str) -> Classes:
 
 def error_over_time(
     run: Any, view: str | None = None, *, pixels: int = PIXELS
-) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
     """(iterations of the passes, share of wrong answers); None where nothing was validated, or too much to count."""
     view = view or first_set(run)
     if view is None:
@@ -123,7 +123,7 @@ def error_over_time(
 
 def error_by_class(
     run: Any, view: str, classes: Classes, *, pixels: int = PIXELS
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(iterations of the passes, share of wrong answers (validation, class)), from the index as far as it goes.
 
     A class without an evaluated image is NaN. With more than four passes a pixel, and bins of passes in the index,
@@ -137,7 +137,7 @@ class Errors(NamedTuple):
     """Share of wrong answers (pass, set of images); ``size`` passes a bin where bins of the index were read."""
 
     passes: NDArray[np.int64]
-    share: NDArray[np.float64]
+    share: NDArray[np.float32]
     size: int
 
 
@@ -165,25 +165,26 @@ def errors_of(
     passes = coordinate(run, group, "validation")
     start, stop = between(passes, first, last)
     at: list[NDArray[np.int64]] = []
-    begun: list[NDArray[np.float64]] = []
+    begun: list[NDArray[np.float32]] = []
     known, size = start, 1
     if indexed(run, f"{view}/{part}"):
         known = max(start, min(stop, sizes(run, index)["validation"]))
     if known > start:
         data = read(run, index, ["accuracy"], passes[start], passes[known - 1], pixels, reductions=[keep])
-        right = np.asarray(data["accuracy"].values[0], dtype=np.float64)
+        right = np.asarray(data["accuracy"].values[0], dtype=np.float32)
         begun.append(1 - right.reshape(len(right), -1))
         at.append(np.asarray(data["validation"].values))
         size = data.attrs["size"]
     if known < stop or not begun:
         sets = members()
-        begun.append(np.zeros((0, len(sets))))
+        begun.append(np.zeros((0, len(sets)), np.float32))
         for one in range(known, stop, BLOCK):
             block = slice(one, min(one + BLOCK, stop))
             correct = pick(opened(run, group)["correct"].variable, {"validation": block})
-            begun.append(np.stack([_wrong(correct[:, rows]) for rows in sets], axis=1))
+            begun.append(np.stack([_wrong(correct[:, rows]) for rows in sets], axis=1).astype(np.float32))
             at.append(passes[block])
-    return Errors(np.concatenate(at) if at else passes[:0], np.concatenate(begun), size)
+    share = begun[0] if len(begun) == 1 else np.concatenate(begun)  # megabytes are not copied for nothing
+    return Errors(np.concatenate(at) if at else passes[:0], share, size)
 
 
 def between(passes: NDArray[np.int64], first: float | None, last: float | None) -> tuple[int, int]:

@@ -50,8 +50,8 @@ def image_rows(
     few = max(bins, default=0) > 1 and (stop - start) * len(classes.rows) <= MOST_ANSWERS
     if not few and indexed(run, f"{view}/classes"):
         at, share, size = errors_of(run, view, "classes", classes.each, first, last, pixels=pixels, keep="mean")
-        wrong, by = share[:, classes.order][:, amounts > 0].astype(np.float32), "class"
         counts, owner = amounts[amounts > 0], classes.order[amounts > 0]
+        wrong, by = np.take(share, owner, axis=1), "class"
     else:
         counts = np.concatenate(
             [np.diff(np.linspace(0, n, b + 1).astype(int)) for n, b in zip(amounts, bins, strict=True)]

@@ -64,7 +64,7 @@ def labelled(
     if architecture is not None:
         fits = "filter" in dataset.dims and dataset.sizes["filter"] == architecture.sizes.get("filter")
         if fits and "layer" not in dataset.dims:
-            dataset = dataset.drop_vars("filter", errors="ignore")
+            dataset = dataset.drop_vars("filter") if "filter" in dataset.variables else dataset
             dataset = dataset.assign_coords(_cached(key, _Holder(architecture)))
         if "layer" in dataset.dims and "layer" not in dataset.coords:
             dataset = dataset.assign_coords(layer=architecture["layer"].values)

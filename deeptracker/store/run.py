@@ -130,16 +130,18 @@ class Run:
         table = read_table(self.path, self.commit, group)
         dataset = xr.Dataset() if table is None else table
         variables: dict[str, xr.Variable] = {}
+        positions: dict[str, xr.Variable] = {}
         for name, column in growth.columns.items():
             array = JoinedArray(self.path, self.commit, group, name)
             if name == growth.axis:
-                positions = array.rows(slice(0, growth.rows))
-                dataset = dataset.assign_coords({name: (column.dims, np.asarray(positions))})
+                positions[name] = xr.Variable(column.dims, np.asarray(array.rows(slice(0, growth.rows))))
             else:
                 lazy: Any = indexing.LazilyIndexedArray(array)
                 variables[name] = xr.Variable(column.dims, lazy, variable_attributes(group, name, {}))
         plain = all(is_plain(column.shape, column.dims) for column in growth.columns.values())
-        return dataset.assign(variables), PLAIN_CHUNK if plain else growth.shard_rows
+        # In one go: each step by itself would go through every variable again.
+        dataset = xr.Dataset({**dataset.data_vars, **variables}, {**dataset.coords, **positions}, dataset.attrs)
+        return dataset, PLAIN_CHUNK if plain else growth.shard_rows
 
     def _whole(self, group: str) -> tuple[xr.Dataset, int]:
         stage = self.stages.get(group.split("/")[0])

@@ -46,7 +46,7 @@ class ClassRows:
         self.marks = ColumnDataSource(self._marks())
         self._draw_marks(min(height * 0.55, 10))
 
-    def _plot(self, passes: NDArray[np.int64], share: NDArray[np.float64], count: int, height: float) -> Any:
+    def _plot(self, passes: NDArray[np.int64], share: NDArray[np.float32], count: int, height: float) -> Any:
         plot = self.timeline.figure(
             round(max(height * count, 60)), axis=True, y_range=Range1d(0, count), min_border_top=6
         )

@@ -82,11 +82,11 @@ def curve(data: xr.DataArray, pixels: int) -> tuple[NDArray[np.float64], NDArray
 
 
 def thinned(
-    iteration: NDArray[np.int64], values: NDArray[np.float64], pixels: int
+    iteration: NDArray[np.int64], values: NDArray[np.floating[Any]], pixels: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A curve with few points: the smallest and the largest value of each pixel, in turn."""
     if len(iteration) <= 2 * pixels:
-        return iteration.astype(np.float64), values
+        return iteration.astype(np.float64), values.astype(np.float64)
     grid = columns(iteration, float(iteration[0]), float(iteration[-1]), pixels)
     pair = np.stack([grid.reduce(values, "min"), grid.reduce(values, "max")], axis=1).ravel()
     return np.repeat(grid.left + grid.width * (np.arange(grid.count) + 0.5), 2), pair.astype(np.float64)

@@ -132,7 +132,7 @@ def test_index__reports_progress_up_to_one(run: MemorySink) -> None:
 def test_index_view__gives_every_group_as_the_schema_says(run: MemorySink) -> None:
     tables = index_view(run, VIEW)
     assert set(tables) == {
-        f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "classes", "clusters", "images")
+        f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "classes", "classes_8", "clusters", "images")
     }
     for group, dataset in tables.items():
         check(dataset, group)

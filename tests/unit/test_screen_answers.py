@@ -210,6 +210,10 @@ def test_faces__between_two_iterations_are_those_of_the_whole_there(analysed: Ru
     inside = (whole.top["place"].values >= 5) & (whole.top["place"].values <= 30)
     np.testing.assert_array_equal(part.top["place"].values + 5, whole.top["place"].values[inside])
     np.testing.assert_array_equal(part.top["count"].values, whole.top["count"].values[inside])
+    marked = analysed.dataset(f"correlation/{GROUP}/passes")["abnormal"].transpose("validation", "class").values > 0
+    np.testing.assert_array_equal(part.abnormal_passes, marked[5:31].sum(axis=0))
+    cells = set(zip(*np.nonzero(marked[5:31]), strict=True))
+    assert set(zip(part.top["place"].values, part.top["class_index"].values, strict=True)) <= cells
 
 
 def test_faces__of_too_many_cells_keep_the_largest(analysed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
