@@ -13,6 +13,7 @@ from dask.callbacks import Callback
 
 from deeptracker import Run, analyze, open_run
 from deeptracker.aggregate import Source
+from deeptracker.aggregate.cost import index_cost
 from deeptracker.analysis import forecast
 from deeptracker.store.regions import Region
 from deeptracker.testing import simulate
@@ -87,6 +88,14 @@ def test_forecast__is_what_happens(path: Path, stage: str, monkeypatch: pytest.M
     assert numbers(run, stage) + scratch == pytest.approx(expected.written, rel=0.02)
     assert 0.4 * expected.task_bytes < peak < expected.task_bytes + numbers(run, stage) + (30 << 20)
     assert seen.tasks == pytest.approx(expected.tasks, rel=0.1)
+
+
+def test_forecast__counts_the_bins_of_passes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run(path)
+    bins = run.dataset("index/validation/validation/raw/classes_8")
+    whole = index_cost(run, anew=True).written
+    monkeypatch.setattr("deeptracker.aggregate.cost.pass_bin_sizes", lambda _: ())
+    assert whole - index_cost(run, anew=True).written == sum(data.nbytes for data in bins.data_vars.values())
 
 
 def test_forecast__of_what_is_up_to_date_reads_only_what_is_new(path: Path) -> None:
