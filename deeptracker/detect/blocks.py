@@ -57,9 +57,8 @@ class Block:
         self.activation = [str(name) for name in architecture["activation"].values[layers]]
 
     def read(self, source: Source, names: tuple[str, ...], start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """Rows of some variables of the block's filters, (rows, filters); those that the run has."""
-        there = [name for name in names if name in source.dataset]
-        return {name: source.read(name, start, stop, self.filters) for name in there}
+        """Rows of some variables of the block's filters, (rows, filters) each."""
+        return {name: source.read(name, start, stop, self.filters) for name in names}
 
 
 def blocks(architecture: xr.Dataset) -> list[Block]:

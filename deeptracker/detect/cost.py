@@ -53,7 +53,7 @@ def _parameters_cost(run: Run) -> Cost:
     read = sum(stop - first for first, _, stop in there) * row
     scored = Cost(
         len(pieces) * len(FILTER_SIGNALS) * len(there),
-        sum(signal.name in dense.dataset for signal in FILTER_SIGNALS) * read,
+        len(FILTER_SIGNALS) * read,
         scores,
         _SCORE_COPIES * 8 * widest * longest,
     )

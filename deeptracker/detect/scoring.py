@@ -99,9 +99,7 @@ def score_signal(
     """
     read, start, stop = span
     signal, source = FILTER_SIGNALS[number], Source(run, DENSE)
-    raw = block.read(source, (signal.name,), read, stop).get(signal.name)
-    if raw is None:  # never recorded
-        raw = np.full((stop - read, len(block.layer)), np.nan, np.float32)
+    raw = source.read(signal.name, read, stop, block.filters)
     rate = along.log_rates[read:stop, np.minimum(block.rate, along.log_rates.shape[1] - 1)]
     series = np.ascontiguousarray(signal.values(raw, rate).T)
     series[inactive(states, along.iteration[read:stop])] = np.nan
