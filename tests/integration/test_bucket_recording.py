@@ -6,8 +6,6 @@ import importlib.util
 import io
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +13,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from endless_recording import check, recording
 
 import deeptracker as dt
-from deeptracker.store import LogWriter, list_runs, open_run, place_of, verify
+from deeptracker.store import list_runs, open_run, place_of, verify
 from deeptracker.testing import simulate
 
 ROOT = Path(__file__).parents[2]
-
-PROGRAM = """
-import sys
-import numpy as np
-from deeptracker.store import LogWriter
-
-writer = LogWriter(sys.argv[1], flush_secs=0.05)
-start = (writer.last("scalars") or -1) + 1
-print("ready", start, flush=True)
-for i in range(start, 1_000_000):
-    values = (np.arange(20_000) + i) % 300
-    answers = {"predicted": values, "correct": values % 2, "loss": (values / 8).astype(np.float16)}
-    writer.append("validation/test/raw", i, answers)
-    writer.append("scalars", i, {"loss": i / 4})
-    if i % 7 == 0:
-        writer.flush()
-        print("committed", i, flush=True)
-"""
 
 
 def test_kill__leaves_every_committed_row_and_recording_resumes_at_once(buckets: Any) -> None:
     path, rows = "s3://runs/killed/run", 0
     for round_ in range(3):
-        child = subprocess.Popen([sys.executable, "-c", PROGRAM, path], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        try:
-            assert child.stdout.readline() == f"ready {rows}\n"
+        with recording(path, flush_secs=0.05) as (child, start):
+            assert start == rows
+            assert child.stdout is not None
             said = [child.stdout.readline() for _ in range(3 + 6 * round_)]
             child.send_signal(signal.SIGKILL)
-        finally:
-            child.kill()
-            child.wait()
-            child.stdout.close()
         reported = int(said[-1].split()[1])
-        run = open_run(path)
-        answers, scalars = run.dataset("validation/test/raw"), run.dataset("scalars")
-        rows = scalars.sizes["iteration"]
+        rows = min(check(path, reported), open_run(path).dataset("scalars").sizes["iteration"])
         assert rows > reported
-        expected = (np.arange(20_000)[None, :] + answers["validation"].values[:, None]) % 300
-        np.testing.assert_array_equal(answers["predicted"].values, expected)
-        np.testing.assert_array_equal(scalars["loss"].values, np.arange(rows) / 4)
         assert list_runs("s3://runs/killed")["state"].tolist() == ["interrupted"]
-        with LogWriter(path, background=False) as writer:  # what reached one group only is dropped
-            writer.cut(min(rows, answers.sizes["validation"]))
-            rows = min(rows, answers.sizes["validation"])
     assert verify(path) == []
 
 

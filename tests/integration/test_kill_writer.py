@@ -9,62 +9,21 @@ import time
 
 import numpy as np
 import pytest
+from endless_recording import VIEW, check, recording
 
 from deeptracker.store import LogWriter, open_run, verify
 
-VIEW = "validation/test/raw"
 ROWS_PER_SHARD = 64
-IMAGES = 20_000
-
-PROGRAM = """
-import sys
-import numpy as np
-from deeptracker.store import LogWriter
-
-writer = LogWriter(sys.argv[1], flush_secs=0.02)
-start = (writer.last("scalars") or -1) + 1
-print("ready", start, flush=True)
-for i in range(start, 1_000_000):
-    values = (np.arange(20_000) + i) % 300
-    answers = {"predicted": values, "correct": values % 2, "loss": (values / 8).astype(np.float16)}
-    writer.append("validation/test/raw", i, answers)
-    writer.append("scalars", i, {"loss": i / 4, "learning_rate": np.array([0.1, i])})
-    if i % 7 == 0:
-        writer.flush()
-        print("committed", i, flush=True)
-    if i % 50 == 0:
-        writer.describe({"seen": i})
-"""
-
-
-def check(path, at_least):
-    run = open_run(path)
-    answers, scalars = run.dataset(VIEW), run.dataset("scalars")
-    positions = answers["validation"].values
-    assert positions[-1] >= at_least
-    np.testing.assert_array_equal(positions, np.arange(len(positions)))
-    expected = (np.arange(IMAGES)[None, :] + positions[:, None]) % 300
-    np.testing.assert_array_equal(answers["predicted"].values, expected)
-    np.testing.assert_array_equal(answers["loss"].values, (expected / 8).astype(np.float16))
-    np.testing.assert_array_equal(scalars["loss"].values, scalars["iteration"].values / 4)
-    np.testing.assert_array_equal(scalars["learning_rate"].values[:, 1], scalars["iteration"].values)
-    return len(positions)
 
 
 def test_kill__leaves_every_committed_row_and_recording_goes_on(tmp_path):
     path, rng = tmp_path / "run", random.Random(os.getpid())
     rows, crossed = 0, 0
     for _ in range(8):
-        child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], stdout=subprocess.PIPE, text=True)
-        try:
-            assert child.stdout.readline().startswith("ready")
+        with recording(path) as (child, _):
             time.sleep(rng.uniform(0.05, 0.7))
             child.send_signal(signal.SIGKILL)
             said = child.stdout.read().splitlines()
-        finally:
-            child.kill()
-            child.wait()
-            child.stdout.close()
         committed = [int(line.split()[1]) for line in said if line.startswith("committed") and line.split()[1:]]
         # The last line may be torn by the kill.
         reported = max(committed[:-1], default=-1)
@@ -83,9 +42,7 @@ def test_kill__leaves_every_committed_row_and_recording_goes_on(tmp_path):
 
 def test_reader__sees_whole_snapshots_while_rows_are_written(tmp_path):
     path = tmp_path / "run"
-    child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert child.stdout.readline().startswith("ready")
+    with recording(path):
         deadline, seen, frozen = time.monotonic() + 4, [], None
         while time.monotonic() < deadline:
             run = open_run(path)
@@ -98,10 +55,6 @@ def test_reader__sees_whole_snapshots_while_rows_are_written(tmp_path):
         assert seen == sorted(seen)
         old, rows = frozen
         np.testing.assert_array_equal(old["loss"].values, np.arange(rows) / 4)
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
 
 
 @pytest.mark.parametrize("ending", ["", "raise SystemExit(3)", "1 / 0"])

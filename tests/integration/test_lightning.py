@@ -11,94 +11,14 @@ import pytest
 import pytorch_lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning_training import WARNINGS, Module, OldModule, Seed, data, fit, net
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 import deeptracker as dt
 from deeptracker.integrations.lightning import DeepTrackerCallback, DeepTrackerLogger
 
-# What Lightning says about trainings as small as these (2026-11).
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*AMP with fp16 is not supported on CPU:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*Checkpoint directory .* exists and is not empty:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*that ended before the epoch ended:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*shuffling enabled:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*have no `val_dataloader`:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
-]
-
-
-def data(batches: int, seed: int) -> TensorDataset:
-    draw = torch.Generator().manual_seed(seed)
-    return TensorDataset(
-        torch.randn(4 * batches, 6, generator=draw), torch.randint(0, 3, (4 * batches,), generator=draw)
-    )
-
-
-def net() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
-
-
-def nothing(logits, y):
-    return None
-
-
-def returned(logits, y):
-    return {"logits": logits, "target": y}
-
-
-class Parts:
-    """What people write, in either namespace: nothing in it knows of DeepTracker."""
-
-    def __init__(self, returns=nothing) -> None:
-        super().__init__()
-        self.net = net()
-        self.returns = returns
-        self.losses: list[float] = []
-        self.answers: list[tuple[int, torch.Tensor]] = []
-
-    def forward(self, x):
-        return self.net(x)
-
-    def training_step(self, batch, batch_idx):
-        x, y = batch
-        loss = nn.functional.cross_entropy(self(x), y)
-        self.losses.append(loss.item())
-        self.log("train/loss", loss)
-        return loss
-
-    def validation_step(self, batch, batch_idx):
-        x, y = batch
-        logits = self(x)
-        self.log("accuracy", (logits.argmax(1) == y).float().mean())
-        if not self.trainer.sanity_checking:
-            self.answers.append((self.trainer.global_step, logits.argmax(1)))
-        return self.returns(logits, y)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
-
-
-class Module(Parts, lightning.LightningModule):
-    pass
-
-
-class OldModule(Parts, pytorch_lightning.LightningModule):
-    pass
-
-
-def fit(tmp_path, module, callbacks=(), library=lightning, batches=10, ckpt_path=None, validate=None, **options):
-    options = {"logger": False, "enable_checkpointing": False, "max_epochs": 1, **options}
-    trainer = library.Trainer(
-        accelerator="cpu", devices=1, default_root_dir=tmp_path, callbacks=list(callbacks), enable_progress_bar=False,
-        enable_model_summary=False, **options,
-    )  # fmt: skip
-    loader = None if validate is None else DataLoader(validate, batch_size=4)
-    trainer.fit(module, DataLoader(data(batches, seed=1), batch_size=4), loader, ckpt_path=ckpt_path)
-    return trainer
+pytestmark = WARNINGS
 
 
 def by_hand(accumulate: int, clip: float, precision=None):
@@ -119,13 +39,6 @@ def by_hand(accumulate: int, clip: float, precision=None):
             optimizer.zero_grad()
             losses.append(0.0)
     return norms, losses[:-1]
-
-
-class Seed(lightning.Callback):
-    """The same random numbers as the loop by hand: fit draws some before its first batch."""
-
-    def on_train_start(self, trainer, pl_module) -> None:
-        torch.manual_seed(5)
 
 
 @pytest.mark.parametrize(("accumulate", "updates"), [(1, 10), (3, 4)])
@@ -165,64 +78,6 @@ def test_training__is_the_same_bit_for_bit_with_and_without(tmp_path) -> None:
     assert losses_a == losses_b
     assert len(losses_a) == 10
     assert all(torch.equal(state_a[name], state_b[name]) for name in state_a)
-
-
-@pytest.mark.parametrize("returns", [nothing, returned])
-def test_validation__answers_are_those_of_the_pass_that_is_made_anyway(tmp_path, returns) -> None:
-    module, images = Module(returns), data(3, seed=2)
-    callback = DeepTrackerCallback(tmp_path / "run", every=1, strict=True, images={
-        "target": images.tensors[1], "classes": ["a", "b", "c"]})  # fmt: skip
-    fit(
-        tmp_path,
-        module,
-        [callback],
-        validate=images,
-        val_check_interval=5,
-        num_sanity_val_steps=2,
-        limit_val_batches=3,
-    )
-    run = dt.open_run(tmp_path / "run")
-    assert run.validation.validation.values.tolist() == [5, 10], "the sanity check is no pass"
-    for step in (5, 10):
-        expected = torch.cat([given for at, given in module.answers if at == step])
-        recorded = run.validation.predicted.sel(validation=step)
-        np.testing.assert_array_equal(recorded.sel(image=np.arange(12)), expected)
-    assert len(module.answers) == 6, "nothing was evaluated twice"
-    np.testing.assert_array_equal(run.images.target.sel(image=np.arange(12)), images.tensors[1])
-    module.eval()
-    x, y = images.tensors
-    loss = nn.functional.cross_entropy(module(x), y, reduction="none").detach()
-    np.testing.assert_allclose(run.validation.loss.isel(validation=1).sel(image=np.arange(12)), loss, rtol=2e-3)
-
-
-def test_validation__of_other_tasks_and_of_shuffled_images(tmp_path, capsys) -> None:
-    class Detection(Module):
-        def validation_step(self, batch, batch_idx):
-            ids = batch[0][:, 0].mul(1e4).to(torch.int64)
-            return {"correct": (self(batch[0]).argmax(1) == batch[1]).int(), "ids": ids}
-
-        def val_dataloader(self):
-            images = data(3, seed=2)
-            return [DataLoader(images, batch_size=4, shuffle=True), DataLoader(images, batch_size=4)]
-
-    class Shuffled(Module):
-        def val_dataloader(self):
-            return DataLoader(data(3, seed=2), batch_size=4, shuffle=True)
-
-    class Two(Detection):
-        def validation_step(self, batch, batch_idx, dataloader_idx):
-            return super().validation_step(batch, batch_idx)
-
-    fit(tmp_path, Two(), [DeepTrackerCallback(tmp_path / "two", every=1, strict=True)])
-    run = dt.open_run(tmp_path / "two")
-    sets = ("validation/validation/raw", "validation/validation_1/raw")
-    assert set(sets) <= set(run.groups)
-    first, second = (run.dataset(name).sel(image=sorted(run.dataset(sets[0]).image.values)) for name in sets)
-    np.testing.assert_array_equal(first.correct, second.correct)
-    assert set(np.unique(first.correct)) == {0, 1}
-    fit(tmp_path, Shuffled(), [DeepTrackerCallback(tmp_path / "shuffled", every=1, strict=True)])
-    assert "validation/validation/raw" not in dt.open_run(tmp_path / "shuffled").groups
-    assert "shuffles" in capsys.readouterr().err
 
 
 def test_resume__from_a_checkpoint_goes_on_in_the_run_it_was_made_in(tmp_path) -> None:

@@ -1,11 +1,9 @@
-"""A run in a bucket: the same data and the same analysis as in a folder, few requests, faults in one line."""
+"""A run in a bucket, read: the same data and analysis as in a folder, few requests, faults in one line."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -18,8 +16,8 @@ import xarray as xr
 
 import deeptracker as dt
 from deeptracker.cli import main
-from deeptracker.errors import InputError, LockedRunError, MissingExtraError, NotARunError, UnreachableError
-from deeptracker.store import LogWriter, Run, layout, lease, list_runs, objects, open_run, place_of, verify
+from deeptracker.errors import InputError, MissingExtraError, NotARunError
+from deeptracker.store import Run, layout, objects, open_run, place_of, verify
 from deeptracker.testing import simulate
 
 SIZES: dict[str, Any] = {"model": "tiny", "iterations": 70, "images": 20, "passes": 6, "classes": 3, "seed": 4}
@@ -145,25 +143,6 @@ def test_continued_stage__has_the_rows_before_copied_by_the_server(
     assert [path.rpartition("/c/")[2] for path in read] == ["2/0/0"]  # the one that was begun; two were copied
 
 
-def test_live_run__is_refreshed(buckets: Any) -> None:
-    with LogWriter("s3://runs/live/run", background=False) as writer:
-        writer.append("scalars", 1, {"loss": 3.0})
-        writer.flush()
-        first = open_run("s3://runs/live/run")
-        assert list_runs("s3://runs/live")["state"].tolist() == ["live"]
-        for position in range(2, 80):
-            writer.append("scalars", position, {"loss": float(position)})
-            writer.flush()
-        assert first.dataset("scalars").sizes["iteration"] == 1
-        later = first.refresh().dataset("scalars")
-        np.testing.assert_array_equal(later["loss"].values[1:], np.arange(2.0, 80.0))
-        np.testing.assert_array_equal(first.dataset("scalars")["loss"].values, [3.0])
-    assert list_runs("s3://runs/live")["state"].tolist() == ["closed"]
-    closed = open_run("s3://runs/live/run")
-    np.testing.assert_array_equal(closed.dataset("scalars")["loss"].values[1:], np.arange(2.0, 80.0))
-    assert verify("s3://runs/live/run") == []
-
-
 def test_damaged_object__is_named_and_never_read_as_numbers(buckets: Any, copied: Run) -> None:
     where = copied.path / "log.zarr" / "filters" / "dense" / "w_rms" / "c" / "0" / "0"
     content = bytearray(where.read_bytes())
@@ -173,94 +152,6 @@ def test_damaged_object__is_named_and_never_read_as_numbers(buckets: Any, copied
     assert [(finding.group, finding.variable) for finding in found] == [("filters/dense", "w_rms")]
     objects.delete(where.bucket, [where.key])
     assert [finding.problem for finding in verify(str(copied.path))] == ["a file is missing"]
-
-
-def test_variable_that_appears_late__survives_a_kill_while_it_moves_to_its_place(
-    buckets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(layout, "SHARD_ROWS", (16, 16))
-    path = "s3://runs/late/run"
-
-    def killed(self: Any, source: Any) -> None:
-        if self.name == "zarr.json":  # the last one
-            raise KeyboardInterrupt
-        objects.copy(self.bucket, source.key, self.key)
-
-    writer = LogWriter(path, background=False)
-    for step in range(40):
-        writer.append("scalars", step, {"loss": float(step)} | ({"extra": 1.0} if step >= 20 else {}))
-        if step == 19:
-            writer.close()
-            writer = LogWriter(path, background=False)
-    with monkeypatch.context() as patch:
-        patch.setattr("deeptracker.store.bucket.Bucket.share", killed)
-        with pytest.raises(KeyboardInterrupt):
-            writer.close()
-    with LogWriter(path, background=False):
-        pass
-    scalars = open_run(path).dataset("scalars")
-    np.testing.assert_array_equal(scalars["loss"].values, np.arange(40.0))
-    assert np.isfinite(scalars["extra"].values).tolist() == [False] * 20 + [True] * 20
-
-
-def test_second_writer__is_refused_and_a_dead_one_is_not_waited_for(
-    buckets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deeptracker.store.lease.BEAT", 0.2)
-    with LogWriter("s3://runs/two/run", background=False):
-        LogWriter("s3://runs/two/other", background=False).close()
-        with pytest.raises(LockedRunError, match="is being written by process"):
-            LogWriter("s3://runs/two/run", background=False)
-    lock = place_of("s3://runs/two/run") / "lock"
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    dead = {"lease": "x", "holder": "?", "process": ended.pid, "machine": lease._machine()}
-    lock.put(json.dumps(dead).encode())
-    began = time.monotonic()
-    LogWriter("s3://runs/two/run", background=False).close()
-    assert time.monotonic() - began < 20  # LEASE is 60
-
-
-def test_writer_that_lost_its_lease__writes_nothing_more(buckets: Any) -> None:
-    writer = LogWriter("s3://runs/lost/run", background=False)
-    writer.append("scalars", 1, {"loss": 1.0})
-    writer.flush()
-    with pytest.MonkeyPatch.context() as patch:
-        (writer.path / "lock").put(json.dumps({"lease": "another"}).encode())
-        writer._lock._look()
-        writer.append("scalars", 2, {"loss": 2.0})
-        with pytest.raises(LockedRunError, match="taken over"):
-            writer.flush()
-        patch.setattr(writer._lock, "_lost", False)
-    # Even one that does not know it overwrites no marker that is not its own.
-    marker = writer.path / "commit.json"
-    marker.put(marker.read_bytes() + b" ")
-    writer._lock._lost = False
-    with pytest.raises(LockedRunError, match="written by another process"):
-        writer.flush()
-    with pytest.raises(LockedRunError):
-        writer.close()
-    assert open_run("s3://runs/lost/run").dataset("scalars").sizes["iteration"] == 1
-
-
-def test_commit_whose_answer_was_lost__counts_as_ours(buckets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = LogWriter("s3://runs/answer/run", background=False)
-    put = objects.put
-
-    def lost(bucket: str, key: str, content: bytes, over: str | None = "*") -> str:
-        put(bucket, key, content, over)
-        if key.endswith("commit.json"):
-            raise UnreachableError("no answer")
-        return ""
-
-    writer.append("scalars", 1, {"loss": 1.0})
-    with monkeypatch.context() as patch:
-        patch.setattr(objects, "put", lost)
-        with pytest.raises(UnreachableError):
-            writer.flush()
-    writer.append("scalars", 2, {"loss": 2.0})
-    writer.close()
-    assert open_run("s3://runs/answer/run").dataset("scalars")["loss"].values.tolist() == [1.0, 2.0]
 
 
 def one_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
