@@ -73,7 +73,11 @@ def test_episodes__are_the_same_in_any_windows(flags: np.ndarray, cuts: list[int
         cut.see(rows, at)
     for name in ("onset", "end", "there", "left"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name), err_msg=name)
+    after = np.flatnonzero(iteration >= position)  # records from the position on
     for column in range(flags.shape[1]):
+        there = bool(len(after) and flags[after[0], column])
+        gone = [int(iteration[t]) for t in after if there and not flags[t, column]]
+        assert (whole.there[column], whole.left[column]) == (there, gone[0] if gone else -1)
         lasting = [
             (first, next((t for t in range(first, len(flags)) if not flags[t, column]), len(flags)))
             for first in range(len(flags))
