@@ -69,6 +69,21 @@ def test_manifest__holds_what_the_profile_asks_for() -> None:
     assert made["spec"]["scheduler"]["service"]["type"] == "NodePort"
 
 
+def test_manifest__gives_pods_no_more_than_they_need() -> None:
+    with secured(True) as security:
+        made = cluster(Profile(kind="kubernetes", memory="1GiB", settings=FULL), "mine", security)
+    scheduler, worker = (made["spec"][role]["spec"] for role in ("scheduler", "worker"))
+    certificates = {"name": "tls", "secret": {"secretName": "mine-tls", "defaultMode": 0o400}}
+    assert scheduler["volumes"] == [certificates], "the run is for workers"
+    assert worker["volumes"][1:] == [certificates]
+    assert scheduler["automountServiceAccountToken"] is worker["automountServiceAccountToken"] is False
+    needs = worker["containers"][0]["resources"]
+    assert needs["requests"] == needs["limits"], "or the node may promise the memory to others"
+    least = cluster(Profile(kind="kubernetes", memory="1GiB", settings={"image": "plain"}), "mine", None)
+    assert least["spec"]["scheduler"]["service"]["type"] == "ClusterIP", "not to be reached from outside"
+    assert least["spec"]["worker"]["replicas"] == 1
+
+
 def test_schema__finds_what_is_wrong() -> None:
     made = cluster(Profile(kind="kubernetes", memory="1GiB", settings={"image": "plain"}), "mine", None)
     made["spec"]["worker"]["spec"]["containers"][0]["imagePullSecret"] = "typo"
@@ -136,4 +151,6 @@ def test_connect__without_an_api_server_is_one_line(tmp_path: Path, monkeypatch:
         ).__enter__()
     with pytest.raises(InputError, match="name is 'Mine', but must be small letters"):
         connect(Profile(kind="kubernetes", memory="1GiB", settings={"image": "a", "name": "Mine"})).__enter__()
+    with pytest.raises(InputError, match="at most 45"):
+        connect(Profile(kind="kubernetes", memory="1GiB", settings={"image": "a", "name": "m" * 46})).__enter__()
     assert read_profile(profile).settings == {"image": "plain"}

@@ -51,14 +51,23 @@ def test_profile__what_is_commented_out_in_the_shipped_ones_is_right_too(tmp_pat
         assert {*profile.settings, "workers", "threads", "memory", "wait", "tls"} >= set(KEYS[profile.kind])
 
 
-def test_profile__files_are_found_beside_it_and_kept_as_whole_paths(tmp_path: Path) -> None:
-    for name in ("ca", "cert", "key", "mine"):
+def test_profile__files_are_found_beside_it_and_kept_as_whole_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ca", "cert", "key", "mine", "hosts"):
         (tmp_path / name).touch()
     path = tmp_path / "mine.yaml"
-    path.write_text("kind: ssh\nhosts: [a]\nkey: mine\ntls: {ca: ca, cert: cert, key: key}\n")
+    path.write_text("kind: ssh\nhosts: [a]\nkey: ~/mine\nknown_hosts: hosts\ntls: {ca: ca, cert: cert, key: key}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
     profile = read_profile(path)
     assert profile.settings["key"] == str(tmp_path / "mine")
+    assert profile.settings["known_hosts"] == str(tmp_path / "hosts")
     assert profile.tls == {part: str(tmp_path / part) for part in ("ca", "cert", "key")}
+
+
+def test_profile__a_key_without_a_value_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("kind: local\nworkers:\nmemory: 1GiB\n")
+    assert read_profile(tmp_path / "mine.yaml") == Profile(memory="1GiB")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,11 @@ def test_profile__files_are_found_beside_it_and_kept_as_whole_paths(tmp_path: Pa
         ("kind: scheduler\naddress: tls://a:1\ntls: true\n", "tls is True, but must be three files"),
         ("kind: ssh\n", "kind ssh needs hosts: a list of texts"),
         ("kind: ssh\nhosts: a\n", "hosts is 'a', but must be a list of texts"),
+        ("kind: ssh\nhosts: []\n", r"hosts is \[\], but must be a list of texts"),
+        ("kind: ssh\nhosts: [' ']\n", "hosts is .' '., but must be a list of texts"),
+        ('kind: slurm\nmemory: 1GiB\naccount: "a\\nb"\n', "but must be a text on one line"),
+        ("memory: '4'\n", "memory is '4', but must be a size such as 4GiB"),
+        ("wait: 0\n", "wait is 0, but must be a number of seconds above 0"),
         ("kind: ssh\nhosts: [a]\nport: 70000\n", "port is 70000, but must be a port"),
         ("kind: ssh\nhosts: [a]\nkey: nowhere\n", "key names .*nowhere, which is no file"),
         ("kind: slurm\nmemory: 1GiB\nwalltime: 1:00:00\n", "walltime is 3600, but must be a text .*in quotes"),

@@ -101,6 +101,23 @@ def test_profile__with_files_that_are_no_certificates_is_refused(tmp_path: Path)
         pass
 
 
+def test_profile__certificates_for_an_address_without_tls_are_refused(client: Client) -> None:
+    profile = Profile(kind="scheduler", settings={"address": "tcp://a:1"}, tls=files(client))
+    with pytest.raises(InputError, match="tcp://a:1 is not encrypted: give tls://a:1"), connect(profile):
+        pass
+
+
+def test_tls__certificates_lie_where_other_hosts_find_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "shared").mkdir()
+    with secured(True, "~/shared") as security:
+        assert security is not None
+        for part in (security.tls_ca_file, security.tls_client_cert, security.tls_client_key):
+            assert Path(part).is_relative_to(tmp_path / "shared")
+    with pytest.raises(InputError, match=r"certificates cannot be written to .*nowhere"), secured(True, "~/nowhere"):
+        pass
+
+
 def test_tls__certificates_end_with_the_cluster_and_need_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
     with secured(True) as security:
         assert security is not None
