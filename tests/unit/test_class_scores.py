@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from deeptracker.detect import answers
 from deeptracker.detect.answers import Answers, score_answers
 from deeptracker.schema.derived import DIRECTIONS, RULES
 from deeptracker.store import Run, open_run
@@ -24,7 +25,9 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Answers]:
     path: Path = tmp_path_factory.mktemp("classes") / "run"
     simulate(path, model="tiny", iterations=1200, images=180, passes=PASSES, classes=CLASSES, seed=1)
     run = open_run(path)
-    with run.write_stage("anomalies", {}) as writer:
+    with pytest.MonkeyPatch.context() as patch, run.write_stage("anomalies", {}) as writer:
+        patch.setattr(answers, "_ROW_BYTES", 1)
+        patch.setattr(answers, "_WINDOW_BYTES", 9 * 180 * 48)  # windows of 48 passes
         found = score_answers(run, VIEW, np.array([JUMP]), writer)
     return run.refresh(), found
 
