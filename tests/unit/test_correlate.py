@@ -37,6 +37,11 @@ def test_members__each_pair_counts_once_however_many_records_alarm() -> None:
     assert members(found, np.array([0, 0, -1])).tolist() == [[0, 1], [0, 3]]
 
 
+def test_listed__counts_the_first_filter_and_leaves_out_empty_ranks() -> None:
+    record, filter_ = listed(np.array([[0, -1], [-1, 2]]))
+    assert list(zip(record.tolist(), filter_.tolist(), strict=True)) == [(0, 0), (1, 2)]
+
+
 def test_strongest__is_the_largest_score_of_a_layer_between_two_passes() -> None:
     score = np.array([[1.0, -5.0, 2.0], [np.nan, 3.0, np.nan], [9.0, 9.0, np.nan]], np.float32)
     got = strongest(score, np.array([0, 0, 1]), 3, np.array([0, 2]))
@@ -71,6 +76,12 @@ def test_minisets__as_in_the_definition() -> None:
     got = minisets(found, marked, layer)
     assert [(one.layer, one.filters, one.cells) for one in got] == [(0, (0, 1), ((0, 0), (2, 0), (2, 1)))]
     # Filter 3: cells (1, 0), (2, 0), (2, 1): weight 3 < 4. Filter 2: one cell. Filter 4: two cells.
+
+
+def test_minisets__stand_heaviest_first() -> None:
+    found = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2], [0, 3], [1, 3], [0, 4], [1, 4]])
+    got = minisets(found, np.ones((2, 1), bool), np.array([0, 0, 1, 1, 1]))
+    assert [(one.layer, one.weight) for one in got] == [(1, 6), (0, 4)]
 
 
 def plain_minisets(member: Any, marked: Any, layer: Any) -> set[Any]:
