@@ -170,22 +170,28 @@ def index_training(
     The groups: ``index/blocks``, ``index/stages``, ``index/model``, ``index/<level>s_<size>``,
     ``index/layer_quantiles``.
     """
-    written: list[str] = []
-    for recorded, jobs in training_jobs(run, before).items():
-        architecture = run.dataset("architecture")
-        names = {level.name: level.members for level in hierarchy(architecture)}
-        names["layer"] = architecture["layer"].values
-        part = run.dataset(recorded).isel(iteration=slice(jobs[0].spans[0][0], jobs[0].spans[-1][1]))
-        after = {group: before.after(group) if before is not None else 0 for job in jobs for group, _ in job.outputs}
-        regions: dict[Key, Any] = {}
-        for group in after:
+    todo = training_jobs(run, before)
+    if not todo:
+        return ()
+    architecture = run.dataset("architecture")
+    names = {level.name: level.members for level in hierarchy(architecture)}
+    names["layer"] = architecture["layer"].values
+    recorded, after = {}, {}
+    regions: dict[Key, Any] = {}
+    for source, jobs in todo.items():
+        part = run.dataset(source).isel(iteration=slice(jobs[0].spans[0][0], jobs[0].spans[-1][1]))
+        for group in dict.fromkeys(group for job in jobs for group, _ in job.outputs):
+            recorded[group] = part
+            after[group] = before.after(group) if before is not None else 0
             regions |= _begin(writer, group, jobs, part, names, after[group])
-        arrays = perform(jobs, regions, what=f"index {recorded.split('/')[0]}", progress=progress)
-        for group in dict.fromkeys(group for group, _ in arrays):
-            mine = {name: values for (where, name), values in arrays.items() if where == group}
-            writer.put_many({group: _dataset(group, mine, part, names)}, after=after)
-        written += after
-    return tuple(written)
+    # All at once: the few tasks of the layers would keep the other workers waiting.
+    arrays = perform(
+        [job for jobs in todo.values() for job in jobs], regions, what="index layers and filters", progress=progress
+    )
+    for group in dict.fromkeys(group for group, _ in arrays):
+        mine = {name: values for (where, name), values in arrays.items() if where == group}
+        writer.put_many({group: _dataset(group, mine, recorded[group], names)}, after=after)
+    return tuple(after)
 
 
 def _begin(

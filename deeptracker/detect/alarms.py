@@ -98,8 +98,6 @@ def _filter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
             alarm = _alarm("filters", place, SIGNALS[number], found.iteration, records, *peak, scores.levels[number])
             score = score_of.read(first, last + 1, mine)
             alarm.filters = {int(mine.start + f): float(_signed_peak(score[:, f])) for f in members}
-            of_signals = peaks.by_signal[:, first : last + 1, place].max(1)
-            alarm.facts["by_signal"] = {name: float(peak) for name, peak in zip(SIGNALS, of_signals, strict=True)}
             out.append(alarm)
     return out
 

@@ -58,25 +58,20 @@ def strongest(values: Floats, heights: Heights) -> Found:
 class Peaks:
     """Of each layer and record: the filter that stands highest, (records, layers).
 
-    ``excess`` is 0 where no filter has one; ``by_signal`` (signals, records, layers) the largest |score| of each
-    signal, 0 where there is none; ``record`` (records,) the largest excess of any filter, NaN where there is none.
+    ``excess`` is 0 where no filter has one; ``record`` (records,) the largest excess of any filter, NaN where there
+    is none.
     """
 
     excess: Floats
     filter: npt.NDArray[np.int32]
     score: Floats
     signal: npt.NDArray[np.int8]
-    by_signal: Floats
     record: Floats
 
     @classmethod
     def joined(cls, parts: list[Peaks]) -> Peaks:
         """Of consecutive windows."""
-        whole = {
-            name: np.concatenate([getattr(part, name) for part in parts], 1 if name == "by_signal" else 0)
-            for name in cls.__slots__
-        }
-        return cls(**whole)
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__})
 
 
 def strongest_window(
@@ -93,21 +88,18 @@ def strongest_window(
     """
     shape = (stop - start, into[0].shape[1])
     found = np.empty(shape, np.float32), np.empty(shape, np.int8), np.empty(shape, np.float32)
-    by_signal = []
     for block, signals in zip(blocks, scores, strict=True):
         values = np.stack([region.read(start, stop) for region in signals])
         for whole, part in zip(found, strongest(values, heights), strict=True):
             whole[:, block.filters] = part
-        first = np.searchsorted(block.layer, np.arange(int(block.layer[-1]) + 1))
-        by_signal.append(np.nan_to_num(np.fmax.reduceat(np.abs(values), first, axis=2)))
     if earlier is not None and start < earlier.frontier:
         earlier.put_into(found, "filter", start, min(stop, earlier.frontier))
     for region, whole in zip(into, found, strict=True):
         region.put(start, whole)
-    return _peaks(blocks, found, np.concatenate(by_signal, axis=2))
+    return _peaks(blocks, found)
 
 
-def _peaks(blocks: list[Block], found: Found, by_signal: Floats) -> Peaks:
+def _peaks(blocks: list[Block], found: Found) -> Peaks:
     score, signal, excess = found
     rows = np.arange(len(score))
     places = []
@@ -122,7 +114,6 @@ def _peaks(blocks: list[Block], found: Found, by_signal: Floats) -> Peaks:
         at.astype(np.int32),
         score[picked],
         signal[picked],
-        by_signal,
         np.fmax.reduce(excess, axis=1),
     )
 

@@ -12,8 +12,8 @@ from deeptracker.schema.indexed import BIN_SIZES, REDUCTIONS
 from deeptracker.screen.opened import axis_of, opened
 
 RECORDS_PER_PIXEL = 4
-CELLS = 8_000_000
-"""Numbers that one read loads at most, where the index has a level coarse enough; 32 MB of float32."""
+CELLS = 6_000_000
+"""Numbers that one read loads at most, where the index has a level coarse enough; 24 MB of float32."""
 
 _BASES = {"filters/dense": "index/filters", "layers/dense": "index/layers"}
 

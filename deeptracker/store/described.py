@@ -16,6 +16,8 @@ import numpy as np
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 from zarr.core.metadata.v3 import ArrayV3Metadata
 
+from deeptracker.store.layout import CODECS
+
 Packing = Literal["numbers", "texts"]
 
 _SAME = {
@@ -158,7 +160,7 @@ def _inner_chunks(document: Mapping[str, Any], kind: Any) -> tuple[int, ...] | N
     codecs = document["codecs"]
     if not isinstance(kind, str) or kind not in _DTYPES:
         return None
-    if codecs == _codecs(kind):
+    if any(codecs == _codecs(kind, name) for name in CODECS):
         return ()
     if not isinstance(codecs, list) or len(codecs) != 1 or kind == "string":
         return None
@@ -166,7 +168,9 @@ def _inner_chunks(document: Mapping[str, Any], kind: Any) -> tuple[int, ...] | N
     if not isinstance(shard, dict) or shard.get("name") != "sharding_indexed" or set(shard) != _NAMED:
         return None
     inside = shard["configuration"]
-    if not isinstance(inside, dict) or {**inside, "chunk_shape": None} != _sharding(kind):
+    if not isinstance(inside, dict):
+        return None
+    if all({**inside, "chunk_shape": None} != _sharding(kind, name) for name in CODECS):
         return None
     return _lengths(inside.get("chunk_shape"), 1) or None
 
@@ -175,12 +179,12 @@ _NAMED = {"name", "configuration"}
 
 
 @lru_cache(maxsize=64)
-def _codecs(kind: str) -> list[dict[str, Any]]:
+def _codecs(kind: str, cname: str) -> list[dict[str, Any]]:
     """How chunks of a dtype become bytes; see ``layout.encoding``."""
     size = 1 if kind == "string" else _DTYPES[kind].itemsize
     blosc = {
         "typesize": size,
-        "cname": "zstd",
+        "cname": cname,
         "clevel": 1,
         "shuffle": "shuffle" if size > 1 else "noshuffle",
         "blocksize": 0,
@@ -191,10 +195,10 @@ def _codecs(kind: str) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=64)
-def _sharding(kind: str) -> dict[str, Any]:
+def _sharding(kind: str, cname: str) -> dict[str, Any]:
     return {
         "chunk_shape": None,
-        "codecs": _codecs(kind),
+        "codecs": _codecs(kind, cname),
         "index_codecs": [_LITTLE, _CHECKSUM],
         "index_location": "end",
     }

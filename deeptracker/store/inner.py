@@ -6,10 +6,13 @@ Here a file is opened once, its index and the wanted chunks are read, every chec
 
 from __future__ import annotations
 
+import math
 import os
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from deeptracker.store.described import Description
 
 _TEXTS = VLenUTF8()
 _EMPTY = 2**64 - 1
+_ENTRY = struct.Struct("<QQ")
+_offset = itemgetter(0)
 _GAP = 16 << 10
 """Bytes between two wanted chunks that are read along rather than asked around."""
 _THREADS = 2
@@ -38,8 +43,11 @@ def _renew() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
 
-Found = tuple[int, int, tuple[int, ...]]
-"""Offset, size and place of a chunk in its shard."""
+Slices = tuple[slice, ...]
+Wanted = list[tuple[int, Slices, Slices]]
+"""Of each wanted chunk of a file: its number in the index, what is taken of it, and where that goes."""
+Found = tuple[int, int, Slices, Slices]
+"""Offset and size of a chunk in its file, what is taken of it, and where that goes."""
 
 
 class Inner:
@@ -58,6 +66,8 @@ class Inner:
         """One chunk is one file, without an index."""
         self.grid = tuple(size // chunk for size, chunk in zip(shards, self.chunk, strict=True))
         self.rows = shards[0]
+        self._strides = [math.prod(self.grid[axis + 1 :]) for axis in range(len(self.grid))]
+        self._index_bytes = 16 * math.prod(self.grid) + 4
         self.dtype, self.fill, self.texts = described.dtype, described.fill, described.packing == "texts"
         # Texts, not paths: there are hundreds of files a read.
         self._before, self._after = f"{folder}/c/", "/0" * (len(shards) - 1)
@@ -90,42 +100,64 @@ class Inner:
         return out
 
     def _files(self, files: range, rows: range, spans: list[range], out: np.ndarray[Any, Any]) -> None:
+        plans: dict[range, Wanted] = {}  # most files are wanted whole: the same of each
         for number in files:
             first = number * self.rows
-            here = range(max(rows.start, first), min(rows.stop, first + self.rows))
-            part = out[here.start - rows.start : here.stop - rows.start]
-            self._shard(number, range(here.start - first, here.stop - first), spans, part)
+            here = range(max(rows.start, first) - first, min(rows.stop, first + self.rows) - first)
+            if here not in plans:
+                plans[here] = self._wanted([here, *spans])
+            begin = first + here.start - rows.start
+            self._file(number, plans[here], out[begin : begin + len(here)])
 
-    def _shard(self, number: int, rows: range, spans: list[range], out: np.ndarray[Any, Any]) -> None:
+    def _wanted(self, axes: list[range]) -> Wanted:
+        wanted = []
+        chunks = [range(a.start // c, (a.stop - 1) // c + 1) for a, c in zip(axes, self.chunk, strict=True)]
+        for place in product(*chunks):
+            take, put = [], []
+            for number, axis, size in zip(place, axes, self.chunk, strict=True):
+                low, high = max(axis.start, number * size), min(axis.stop, (number + 1) * size)
+                take.append(slice(low - number * size, high - number * size))
+                put.append(slice(low - axis.start, high - axis.start))
+            number = sum(at * stride for at, stride in zip(place, self._strides, strict=True))
+            wanted.append((number, tuple(take), tuple(put)))
+        return wanted
+
+    def _file(self, number: int, wanted: Wanted, out: np.ndarray[Any, Any]) -> None:
         path = f"{self._before}{number}{self._after}"
-        axes = [rows, *spans]
-        places = [range(a.start // c, (a.stop - 1) // c + 1) for a, c in zip(axes, self.chunk, strict=True)]
-        wanted = list(product(*places))
         try:
             handle = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             raise ValueError(f"the file of rows from {number * self.rows} is missing") from None
         try:
+            size = os.fstat(handle).st_size
             if self.plain:
-                packed = memoryview(os.pread(handle, os.fstat(handle).st_size, 0))
-                self._put(self._decode(packed, path), wanted[0], axes, out)
+                _, take, put = wanted[0]
+                out[put] = self._decode(memoryview(os.pread(handle, size, 0)), path)[take]
                 return
-            index = _index(handle, self.grid, path)
+            index = self._index(handle, size, path)
             found: list[Found] = []
-            for place in wanted:
-                offset, size = (int(number) for number in index[place])
+            for chunk, take, put in wanted:
+                offset, length = _ENTRY.unpack_from(index, 16 * chunk)
                 if offset == _EMPTY:
-                    self._put(np.full(self.chunk, self.fill, self.dtype), place, axes, out)
+                    out[put] = self.fill
                 else:
-                    found.append((offset, size, place))
-            for run in _adjacent(sorted(found)):
+                    found.append((offset, length, take, put))
+            for run in _adjacent(sorted(found, key=_offset)):
                 start, stop = run[0][0], run[-1][0] + run[-1][1]
                 block = memoryview(os.pread(handle, stop - start, start))
-                for offset, size, place in run:
-                    values = self._decode(block[offset - start : offset - start + size], path)
-                    self._put(values, place, axes, out)
+                for offset, length, take, put in run:
+                    out[put] = self._decode(block[offset - start : offset - start + length], path)[take]
         finally:
             os.close(handle)
+
+    def _index(self, handle: int, size: int, path: str) -> bytes:
+        """Offset and size of every inner chunk; it ends the file."""
+        packed = os.pread(handle, self._index_bytes, max(0, size - self._index_bytes))
+        if len(packed) < self._index_bytes or google_crc32c.value(packed[:-4]) != int.from_bytes(
+            packed[-4:], "little"
+        ):
+            raise ValueError(f"{path}: the checksum of the shard's index does not match")
+        return packed
 
     def _decode(self, packed: memoryview, path: str) -> np.ndarray[Any, Any]:
         if len(packed) < 5 or google_crc32c.value(bytes(packed[:-4])) != int.from_bytes(packed[-4:], "little"):
@@ -136,27 +168,6 @@ class Inner:
         values = np.empty(self.chunk, self.dtype)
         blosc.decompress(packed[:-4], values)
         return values
-
-    def _put(
-        self, values: np.ndarray[Any, Any], place: tuple[int, ...], axes: list[range], out: np.ndarray[Any, Any]
-    ) -> None:
-        """Copy what is wanted of one chunk into its place."""
-        take, put = [], []
-        for number, axis, size in zip(place, axes, self.chunk, strict=True):
-            low, high = max(axis.start, number * size), min(axis.stop, (number + 1) * size)
-            take.append(slice(low - number * size, high - number * size))
-            put.append(slice(low - axis.start, high - axis.start))
-        out[tuple(put)] = values[tuple(take)]
-
-
-def _index(handle: int, grid: tuple[int, ...], path: str) -> np.ndarray[Any, Any]:
-    """Offset and size of every inner chunk, shape (grid, 2); it ends the file."""
-    length = 16 * int(np.prod(grid)) + 4
-    size = os.fstat(handle).st_size
-    packed = os.pread(handle, length, max(0, size - length))
-    if len(packed) < length or google_crc32c.value(packed[:-4]) != int.from_bytes(packed[-4:], "little"):
-        raise ValueError(f"{path}: the checksum of the shard's index does not match")
-    return np.frombuffer(packed[:-4], "<u8").reshape(*grid, 2)
 
 
 def _adjacent(found: list[Found]) -> Iterator[list[Found]]:

@@ -7,7 +7,7 @@ being made lie beside it, since a foreign file inside the hierarchy makes other 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from zarr.codecs import BloscCodec, Crc32cCodec
@@ -28,6 +28,9 @@ LOCK = "lock"
 ANALYSIS_LOCK = "analysis.lock"
 SCRATCH = "scratch"
 
+Codec = Literal["zstd", "lz4"]
+CODECS: tuple[Codec, ...] = get_args(Codec)
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -39,7 +42,7 @@ class Grid:
 
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
-    codec: Literal["zstd", "lz4"] = "zstd"
+    codec: Codec = "zstd"
 
     @property
     def file_rows(self) -> int:

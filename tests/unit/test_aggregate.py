@@ -123,8 +123,8 @@ def test_windows__are_whole_shards_and_whole_bins(run: MemorySink) -> None:
 def test_index__reports_progress_up_to_one(run: MemorySink) -> None:
     seen: list[tuple[str, float]] = []
     index_training(run, MemoryStage("index"), progress=lambda what, share: seen.append((what, share)))
-    assert {what for what, _ in seen} == {"index layers", "index filters"}
-    assert seen[-1] == ("index filters", 1.0)
+    assert {what for what, _ in seen} == {"index layers and filters"}
+    assert seen[-1] == ("index layers and filters", 1.0)
     assert len(seen) > 6
     assert all(0 <= share <= 1 for _, share in seen)
 
