@@ -116,6 +116,17 @@ def test_index__of_a_run_that_grew_often_is_that_of_the_whole(whole: Run, tmp_pa
     _assert_same(run, whole)
 
 
+def test_index__goes_on_in_the_middle_of_a_file(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deeptracker.aggregate.jobs.FILE_BYTES", 1 << 20)
+    monkeypatch.setattr("deeptracker.aggregate.jobs._MOST_BINS", 4)  # files of 2048 records, of which 1024 stay
+    growing.record(tmp_path / "run", 0, 1100, None)
+    build_index(open_run(tmp_path / "run"))
+    growing.record(tmp_path / "run", 1100, growing.ITERATIONS, None)
+    run = build_index(open_run(tmp_path / "run"))
+    assert run.stages["index"]["continued"]["rows"]["filters/dense"] == 1024
+    _assert_same(run, whole)
+
+
 def test_growth__reads_the_log_from_the_last_complete_bin_and_the_first_new_pass(grown: Grown) -> None:
     assert {group: (min(s)[0], max(stop for _, stop in s)) for group, s in grown.read.items()} == {
         "filters/dense": (1024, growing.ITERATIONS),
