@@ -79,7 +79,7 @@ def index_cost(run: Readable, *, anew: bool = False) -> Cost:
             again = spans[-1][0] - spans[0][0]  # the last answers before each window but the first
             rows = max(stop - start for start, stop in spans)
             total += Cost(
-                3 * len(spans) - 2,
+                5 * len(spans) - 2,
                 passes * (one + both) + again * one,
                 _view_bytes(run, view, passes, images),
                 int(_ANSWER_COPIES * rows * (one + both)),

@@ -15,7 +15,7 @@ from deeptracker.conform import build
 from deeptracker.schema.indexed import BIN_SIZES, EVENTS, REDUCTIONS
 
 Array = npt.NDArray[np.float64]
-Sums = Mapping[str, Array]
+Sums = Mapping[str, npt.NDArray[Any]]
 """What ``answers.window_counts`` gives: ``evaluated``, ``right``, ``losses``, ``loss``, ``events``."""
 
 

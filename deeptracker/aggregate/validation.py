@@ -31,12 +31,21 @@ def _last(source: Source, start: int, stop: int) -> npt.NDArray[np.int8]:
     return last_answers(source.read("correct", start, stop))
 
 
-def _window(source: Source, start: int, stop: int, before: Any, target: Any, classes: int) -> dict[str, Any]:
+def _window(source: Source, start: int, stop: int, before: Any, target: Any, classes: int) -> tuple[Sums, Parts]:
     correct, loss = source.read("correct", start, stop), source.read("loss", start, stop)
-    return {
-        "counts": window_counts(correct, loss, before, target, classes),
-        "images": image_parts(correct, loss, before, start),
-    }
+    counts = window_counts(correct, loss, before, target, classes)
+    # They wait until all windows are done: whole numbers in half the room.
+    exact = {name: values if name == "loss" else values.astype(np.int32) for name, values in counts.items()}
+    return exact, image_parts(correct, loss, before, start)
+
+
+def _counted(window: tuple[Sums, Parts]) -> Sums:
+    return window[0]
+
+
+def _with(history: Parts, window: tuple[Sums, Parts]) -> Parts:
+    """The history of each image with a further window."""
+    return merge_image_parts(history, window[1])
 
 
 def targets(run: Readable, view: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[Any]]:
@@ -134,16 +143,17 @@ def _count(
     """Sums of the passes in the windows, and the history of each image with them."""
     state: Any = history["last"]
     none = np.empty((0, len(target)), np.int8)
-    counts = [window_counts(none, none.astype(np.float16), state, target, classes)]
-    tasks, shared = [], delayed(target)
+    nothing = window_counts(none, none.astype(np.float16), state, target, classes)
+    tasks, shared, so_far = [], delayed(target), delayed(history, pure=False)
     for span in spans:
-        tasks.append(delayed(_window, pure=False)(source, *span, state, shared, classes))
+        window = delayed(_window, pure=False)(source, *span, state, shared, classes)
+        tasks.append(delayed(_counted, pure=False)(window))
+        # Each history is let go of as soon as the next one is there: what is held does not grow with the passes.
+        so_far = delayed(_with, pure=False)(so_far, window)
         if span is not spans[-1]:
             state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))
-    for one in compute(tasks, what=f"index {source.group}", progress=progress):
-        counts.append(one["counts"])
-        history = merge_image_parts(history, one["images"])
-    return {name: np.concatenate([one[name] for one in counts]) for name in counts[0]}, history
+    *counts, history = compute([*tasks, so_far], what=f"index {source.group}", progress=progress)
+    return {name: np.concatenate([one[name] for one in counts or [nothing]]) for name in nothing}, history
 
 
 __all__ = ["index_view", "targets", "view_windows"]
