@@ -135,6 +135,15 @@ def drop_caches() -> None:
     row_files.cache_clear()
 
 
+def fill_cache(run: Run) -> None:
+    """Read every file once: what was made or measured before may have driven them out of the system's cache."""
+    for path in Path(str(run.path)).rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while file.read(8 << 20):
+                    pass
+
+
 def times(run: Run, read: Read, reads: int, cold: bool, seed: int) -> list[float]:
     """Milliseconds of each read."""
     rng = np.random.default_rng(seed)
@@ -168,6 +177,7 @@ def main() -> None:
         for name in asked.scales:
             scale = sizes[name]
             run = scales.made(scale, asked.keep or Path(temporary))
+            fill_cache(run)
             print(
                 f"\n{scale.name}: {scale.model}, {screen.sizes(run, 'filters/dense')['filter']:,} filters, "
                 f"{scale.records:,} snapshots, {scale.images:,} images × {scale.records:,} passes, "
