@@ -51,7 +51,7 @@ faults: $(READY)
 # What we claim about speed and size, each beside its limit and its peers; a quiet machine gives the truest figures.
 # make bench BENCHMARKS=gpu      on a machine with a CUDA device, and a torch for it
 # make bench BENCHMARKS=analysis ARGS="--workers 1 2"
-# make bench BENCHMARKS=overhead ARGS="--nets short --columns 1 4 16 64 256 --peers --pairs 3"
+# make bench BENCHMARKS=overhead ARGS="--nets 3c3d --columns 1 4 16 64 256 --peers"
 # make bench BENCHMARKS="screen peers" ARGS=--small
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench

@@ -42,6 +42,15 @@ def _resnet20() -> nn.Module:
     return SmallResNet(10, 3, (16, 32, 64), 3, 1)
 
 
+def _three_conv_three_dense() -> nn.Module:
+    """3C3D of the DeepOBS benchmarks, for CIFAR-10: the net on which Cockpit's costs were published."""
+    pool = partial(nn.MaxPool2d, 3, 2, 1)
+    convolutions = [nn.Conv2d(3, 64, 5), nn.Conv2d(64, 96, 3), nn.Conv2d(96, 128, 3, padding=1)]
+    seen = [part for layer in convolutions for part in (layer, nn.ReLU(), pool())]
+    dense = [nn.Linear(1152, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)]
+    return nn.Sequential(*seen, nn.Flatten(), *dense)
+
+
 def _pictures(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(count, 3, 32, 32, generator=generator), torch.randint(0, 10, (count,), generator=generator)
 
@@ -53,8 +62,7 @@ def _vectors(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
 TRAININGS = {
     "resnet20": Training("ResNet-20, batch 128", _resnet20, partial(_pictures, 128), 40),
     "linear": Training("three linear layers of 4096 × 4096, batch 32", _three_linear, _vectors, 30),
-    # Short steps, and many: so that one of 256 is a whole number of them.
-    "short": Training("ResNet-20, batch 8", _resnet20, partial(_pictures, 8), 256),
+    "3c3d": Training("3C3D, batch 16", _three_conv_three_dense, partial(_pictures, 16), 64),
 }
 
 
