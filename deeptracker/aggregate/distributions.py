@@ -13,10 +13,11 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
+from deeptracker.aggregate.batch import Batch, Later
 from deeptracker.aggregate.grown import Earlier
 from deeptracker.aggregate.reductions import PARTS
 from deeptracker.aggregate.training import Level, hierarchy
-from deeptracker.aggregate.windows import Progress, Readable, Source, compute, windows
+from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import build
 from deeptracker.statistics import HISTOGRAM_EDGES, histogram_quartiles
 
@@ -94,25 +95,33 @@ def _extreme(dense: Source | None, name: str, at: npt.NDArray[np.int64], layers:
     return out
 
 
-def index_distributions(
-    run: Readable, before: Earlier | None = None, *, progress: Progress | None = None
-) -> dict[str, xr.Dataset]:
+def index_distributions(batch: Batch, run: Readable, before: Earlier | None = None) -> Later[dict[str, xr.Dataset]]:
     """``index/block_distributions``, ``stage_distributions`` and ``model_distributions`` of a run with the full
     schedule; rows that ``before`` has for good are left out.
     """
     if not run.has("layers/full") or not run.has("architecture"):
-        return {}
+        return batch.add([], _nothing)
     source = Source(run, "layers/full")
     first = before.rows.get("layers/full", 0) if before is not None else 0
     spans = windows(source, "iteration", first=first, most_bytes=HISTOGRAM_BYTES) or [(first, first)]
     if not any(name in source.dataset for name in HISTOGRAMS):
-        return {}
+        return batch.add([], _nothing)
     dense = Source(run, "layers/dense") if run.has("layers/dense") else None
     levels = hierarchy(run.dataset("architecture").load())
     tasks = [delayed(_window, pure=False)(source, dense, *span, levels) for span in spans]
-    parts = compute(tasks, what="index distributions", progress=progress)
-    out = {}
     iteration = source.dataset["iteration"].values.astype(np.int64)[first:]
+    return batch.add(tasks, lambda parts: _tables(parts, levels, iteration))
+
+
+def _nothing(_: list[Any]) -> dict[str, xr.Dataset]:
+    return {}
+
+
+def _tables(
+    parts: list[dict[str, Any]], levels: tuple[Level, ...], iteration: npt.NDArray[np.int64]
+) -> dict[str, xr.Dataset]:
+    """A group for each level, of what came of the windows."""
+    out = {}
     for level in levels:
         whole = {
             key.split("/")[1]: np.concatenate([part[key] for part in parts])

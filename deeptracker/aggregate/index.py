@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deeptracker.aggregate.batch import Batch, Progress
 from deeptracker.aggregate.classes import CLUSTERS
 from deeptracker.aggregate.distributions import index_distributions
 from deeptracker.aggregate.grown import earlier, provenance
 from deeptracker.aggregate.training import index_training
 from deeptracker.aggregate.validation import index_view
-from deeptracker.aggregate.windows import Progress
 from deeptracker.errors import MissingGroupError
 from deeptracker.schema.indexed import BIN_SIZES
 
@@ -49,12 +49,15 @@ def build_index(run: Run, *, anew: bool = False, progress: Progress | None = Non
     if before is not None:
         made["continued"] = {"version": run.stages["index"]["version"], "rows": before.rows}
     with run.write_stage("index", made, continued=before is not None) as writer:
-        made_by_tasks = index_training(run, writer, before, progress=progress)
-        parts = [index_distributions(run, before, progress=progress)]
-        parts += [index_view(run, view, before, progress=progress) for view in run.validation_sets]
-        for datasets in parts:
+        batch = Batch()
+        made_by_tasks = index_training(batch, run, writer, before)
+        parts = [index_distributions(batch, run, before)]
+        parts += [index_view(batch, run, view, before) for view in run.validation_sets]
+        batch.compute("index", progress)
+        tables = [part.value for part in parts]
+        for datasets in tables:
             after = {} if before is None else {group: before.after(group) for group in datasets}
             writer.put_many(datasets, after=after)
-        if not made_by_tasks and not any(parts) and not run.has("scalars"):
+        if not made_by_tasks.value and not any(tables) and not run.has("scalars"):
             raise MissingGroupError(f"{run.path} holds nothing yet: record some, then analyze")
     return run.refresh()

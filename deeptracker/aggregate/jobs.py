@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
-from deeptracker.aggregate.windows import Progress, compute
+from deeptracker.aggregate.batch import Batch, Later
 from deeptracker.schema.indexed import BIN_SIZES
 from deeptracker.store.zarrays import Filling
 
 FILE_BYTES = 4 << 20
 """What files are made of: at most so many bytes of a recorded variable, or one largest bin of it."""
 _MOST_BINS = 64
+
+T = TypeVar("T")
 
 Key = tuple[str, str]
 Arrays = dict[Key, npt.NDArray[Any]]
@@ -88,16 +90,13 @@ def file_records(row_bytes: int) -> int:
     return BIN_SIZES[-1] * min(_MOST_BINS, 1 << (bins.bit_length() - 1))
 
 
-def perform(jobs: Sequence[Job], regions: Mapping[Key, Any], *, what: str, progress: Progress | None) -> Arrays:
-    """Do all jobs on whatever scheduler is set.
+def perform(batch: Batch, jobs: Sequence[Job], regions: Mapping[Key, Any], then: Callable[[Arrays], T]) -> Later[T]:
+    """Do all jobs.
 
     Parameters
     ----------
     regions : where the outputs go that tasks write.
-
-    Returns
-    -------
-    The other outputs, each put together along the axis that grows.
+    then : takes the other outputs, each put together along the axis that grows.
     """
     tasks: list[Any] = []
     for job in jobs:
@@ -105,14 +104,18 @@ def perform(jobs: Sequence[Job], regions: Mapping[Key, Any], *, what: str, progr
         # Shared by all windows, and nothing for Dask to look into.
         work = delayed(partial(_perform, job.work, into), pure=False, traverse=False)
         tasks += [delayed(_call, pure=False)(work, *span) for span in job.spans]
-    results = iter(compute(tasks, what=what, progress=progress))
-    back: Arrays = {}
-    for job in jobs:
-        mine = [next(results) for _ in job.spans]
-        for key, output in job.outputs.items():
-            if not output.is_written:
-                back[key] = np.concatenate([arrays[key] for arrays in mine])
-    return back
+
+    def joined(made: list[Arrays]) -> T:
+        back: Arrays = {}
+        results = iter(made)
+        for job in jobs:
+            mine = [next(results) for _ in job.spans]
+            for key, output in job.outputs.items():
+                if not output.is_written:
+                    back[key] = np.concatenate([arrays[key] for arrays in mine])
+        return then(back)
+
+    return batch.add(tasks, joined)
 
 
 def _call(work: Callable[[int, int], Arrays], start: int, stop: int) -> Arrays:

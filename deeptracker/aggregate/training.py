@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from deeptracker.aggregate.batch import Batch, Later
 from deeptracker.aggregate.carried import Carried, carried, sizes_of
 from deeptracker.aggregate.grown import Earlier
 from deeptracker.aggregate.jobs import FILE_BYTES, Arrays, Job, Key, Output, Writer, file_records, perform
 from deeptracker.aggregate.levels import Layers, merge_layers
 from deeptracker.aggregate.pyramid import edges, pyramid
 from deeptracker.aggregate.quantiles import QUANTILES, layer_quantiles
-from deeptracker.aggregate.windows import Progress, Readable, Source, windows
+from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import build, declaration
 from deeptracker.schema.indexed import BIN_SIZES, REDUCTIONS
 from deeptracker.schema.recorded import statistics
@@ -157,8 +158,8 @@ def training_jobs(run: Readable, before: Earlier | None = None) -> dict[str, lis
 
 
 def index_training(
-    run: Readable, writer: Writer, before: Earlier | None = None, *, progress: Progress | None = None
-) -> tuple[str, ...]:
+    batch: Batch, run: Readable, writer: Writer, before: Earlier | None = None
+) -> Later[tuple[str, ...]]:
     """Pyramids and coarse levels of whatever the run has of ``layers/dense`` and ``filters/dense``, written by tasks.
 
     Parameters
@@ -172,7 +173,7 @@ def index_training(
     """
     todo = training_jobs(run, before)
     if not todo:
-        return ()
+        return batch.add([], lambda _: ())
     architecture = run.dataset("architecture")
     names = {level.name: level.members for level in hierarchy(architecture)}
     names["layer"] = architecture["layer"].values
@@ -184,14 +185,14 @@ def index_training(
             recorded[group] = part
             after[group] = before.after(group) if before is not None else 0
             regions |= _begin(writer, group, jobs, part, names, after[group])
-    # All at once: the few tasks of the layers would keep the other workers waiting.
-    arrays = perform(
-        [job for jobs in todo.values() for job in jobs], regions, what="index layers and filters", progress=progress
-    )
-    for group in dict.fromkeys(group for group, _ in arrays):
-        mine = {name: values for (where, name), values in arrays.items() if where == group}
-        writer.put_many({group: _dataset(group, mine, recorded[group], names)}, after=after)
-    return tuple(after)
+
+    def write(arrays: Arrays) -> tuple[str, ...]:
+        for group in dict.fromkeys(group for group, _ in arrays):
+            mine = {name: values for (where, name), values in arrays.items() if where == group}
+            writer.put_many({group: _dataset(group, mine, recorded[group], names)}, after=after)
+        return tuple(after)
+
+    return perform(batch, [job for jobs in todo.values() for job in jobs], regions, write)
 
 
 def _begin(

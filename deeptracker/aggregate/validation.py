@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,13 @@ from deeptracker.aggregate.answers import (
     merge_image_parts,
     window_counts,
 )
+from deeptracker.aggregate.batch import Batch, Later
 from deeptracker.aggregate.grown import Earlier
 from deeptracker.aggregate.passes import Sums, all_table, class_tables
-from deeptracker.aggregate.windows import Progress, Readable, Source, compute, windows
+from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import build
+
+T = TypeVar("T")
 
 _CARRIED = ("last", "evaluated", "right", "moments")
 
@@ -69,9 +73,7 @@ def targets(run: Readable, view: str) -> tuple[npt.NDArray[np.int32], npt.NDArra
     return target, names
 
 
-def index_view(
-    run: Readable, view: str, before: Earlier | None = None, *, progress: Progress | None = None
-) -> dict[str, xr.Dataset]:
+def index_view(batch: Batch, run: Readable, view: str, before: Earlier | None = None) -> Later[dict[str, xr.Dataset]]:
     """Tables of one ``<set>/<weights>``.
 
     Parameters
@@ -80,9 +82,9 @@ def index_view(
 
     Returns
     -------
-    ``index/validation/<view>/`` + ``all``, ``images`` and ``carry``, and ``classes``, ``classes_<size>`` (of many
-    passes) and ``clusters`` where images have classes. NumPy-backed: they grow with classes × passes, not with
-    images × passes.
+    In ``batch``: ``index/validation/<view>/`` + ``all``, ``images`` and ``carry``, and ``classes``,
+    ``classes_<size>`` (of many passes) and ``clusters`` where images have classes. NumPy-backed: they grow with
+    classes × passes, not with images × passes.
 
     Notes
     -----
@@ -93,7 +95,7 @@ def index_view(
     recorded = source.dataset
     passes = recorded["validation"].values.astype(np.int64)
     if not len(passes):
-        return {}
+        return batch.add([], lambda _: {})
     target, names = targets(run, view)
     path = f"index/validation/{view}"
     first, history, earlier_classes = 0, _nothing(len(target)), None
@@ -101,17 +103,20 @@ def index_view(
         history = _so_far(before, path)
         if len(names):
             earlier_classes = before.run.dataset(f"{path}/classes").isel(validation=slice(0, first)).load()
-    sums, history = _count(source, view_windows(run, view, before), history, target, len(names), progress)
     images = {"image": recorded["image"].values}
-    out = {
-        f"{path}/all": all_table(path, passes[first:], sums, first),
-        f"{path}/images": build(f"{path}/images", image_history(history, target), images),
-        f"{path}/carry": build(f"{path}/carry", {name: history[name] for name in _CARRIED}, images),
-    }
-    if len(names):
-        after = before.after if before is not None else lambda _: 0
-        out |= class_tables(path, passes, sums, target, names, earlier_classes, after)
-    return out
+
+    def tables(sums: Sums, whole: Parts) -> dict[str, xr.Dataset]:
+        out = {
+            f"{path}/all": all_table(path, passes[first:], sums, first),
+            f"{path}/images": build(f"{path}/images", image_history(whole, target), images),
+            f"{path}/carry": build(f"{path}/carry", {name: whole[name] for name in _CARRIED}, images),
+        }
+        if len(names):
+            after = before.after if before is not None else lambda _: 0
+            out |= class_tables(path, passes, sums, target, names, earlier_classes, after)
+        return out
+
+    return _count(batch, source, view_windows(run, view, before), history, target, len(names), tables)
 
 
 def view_windows(run: Readable, view: str, before: Earlier | None = None) -> list[tuple[int, int]]:
@@ -138,9 +143,15 @@ def _so_far(before: Earlier, path: str) -> Parts:
 
 
 def _count(
-    source: Source, spans: list[tuple[int, int]], history: Parts, target: Any, classes: int, progress: Progress | None
-) -> tuple[Sums, Parts]:
-    """Sums of the passes in the windows, and the history of each image with them."""
+    batch: Batch,
+    source: Source,
+    spans: list[tuple[int, int]],
+    history: Parts,
+    target: Any,
+    classes: int,
+    then: Callable[[Sums, Parts], T],
+) -> Later[T]:
+    """What is made of the sums of the passes in the windows, and of the history of each image with them."""
     state: Any = history["last"]
     none = np.empty((0, len(target)), np.int8)
     nothing = window_counts(none, none.astype(np.float16), state, target, classes)
@@ -152,8 +163,12 @@ def _count(
         so_far = delayed(_with, pure=False)(so_far, window)
         if span is not spans[-1]:
             state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))
-    *counts, history = compute([*tasks, so_far], what=f"index {source.group}", progress=progress)
-    return {name: np.concatenate([one[name] for one in counts or [nothing]]) for name in nothing}, history
+
+    def joined(made: list[Any]) -> T:
+        *counts, history = made
+        return then({name: np.concatenate([one[name] for one in counts or [nothing]]) for name in nothing}, history)
+
+    return batch.add([*tasks, so_far], joined)
 
 
 __all__ = ["index_view", "targets", "view_windows"]

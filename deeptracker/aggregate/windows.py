@@ -11,16 +11,11 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from dask.callbacks import Callback
-
-Progress = Callable[[str, float], None]
 
 
 class Readable(Protocol):
@@ -125,28 +120,4 @@ def cut(
     return list(itertools.pairwise(borders)) if first < rows else []
 
 
-def compute(tasks: list[Any], *, what: str, progress: Progress | None) -> tuple[Any, ...]:
-    """``dask.compute`` of everything at once, on whatever scheduler is set; threads of our own report progress."""
-    watcher: AbstractContextManager[Any] = nullcontext() if progress is None else _Watcher(what, progress)
-    if progress is not None:
-        progress(what, 0.0)
-    with watcher:
-        results: tuple[Any, ...] = dask.compute(*tasks)
-    if progress is not None:
-        progress(what, 1.0)
-    return results
-
-
-class _Watcher(Callback):
-    """Tells how many tasks are done; Dask calls it in the main thread. A distributed scheduler ignores it."""
-
-    def __init__(self, what: str, progress: Progress) -> None:
-        self._what, self._progress, self._done = what, progress, 0
-
-    def _posttask(self, key: Any, result: Any, dsk: Any, state: Any, worker: Any) -> None:
-        self._done += 1
-        total = sum(len(state[name]) for name in ("waiting", "ready", "running", "finished"))
-        self._progress(self._what, min(1.0, self._done / max(total, 1)))
-
-
-__all__ = ["Progress", "Readable", "Source", "compute", "cut", "windows"]
+__all__ = ["Readable", "Source", "cut", "windows"]

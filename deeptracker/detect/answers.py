@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
-from deeptracker.aggregate import Progress, Runs, Source, compute
+from deeptracker.aggregate import Batch, Later, Runs, Source
 from deeptracker.conform import build
 from deeptracker.detect.classes import SETTLING, WINDOW, class_level, class_rate, class_scores, counts, long_run
 from deeptracker.detect.flips import runs, survival
@@ -106,7 +106,7 @@ def _window(
     return out
 
 
-def score_answers(run: Run, view: str, rate_changes: Index, writer: Any, progress: Progress | None = None) -> Answers:
+def score_answers(batch: Batch, run: Run, view: str, rate_changes: Index, writer: Any) -> Later[Answers]:
     """Left and right rule and class scores of ``view`` = set/weights, written as ``anomalies/validation/…/classes``.
 
     ``rate_changes`` (iterations) are jumps of the learning rate: for ten passes after each, answers settle in all
@@ -127,8 +127,9 @@ def score_answers(run: Run, view: str, rate_changes: Index, writer: Any, progres
     tasks, shared = [], delayed(along, pure=False, traverse=False)
     for at, (earlier, later) in enumerate(_handed_on(source, edges, len(target))):
         tasks.append(delayed(_window, pure=False)(source, shared, (edges[at], edges[at + 1]), earlier, later, into))
-    high = compute(tasks, what=f"left and right rule, class scores of {view}", progress=progress)
-    return Answers(view, passes, classes, level, along.length, np.concatenate(high), per_1000)
+    return batch.add(
+        tasks, lambda high: Answers(view, passes, classes, level, along.length, np.concatenate(high), per_1000)
+    )
 
 
 def cut_passes(passes: int, images: int, classes: int) -> tuple[int, list[int]]:

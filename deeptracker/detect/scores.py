@@ -14,6 +14,7 @@ WINDOW = 200
 LEAST_RECORDS = 50
 LEAST_RESIDUALS = 50
 LEAST_FILTERS = 8
+_FEW_PLACES = 8  # that a partition finds sooner than a sort
 _TO_DEVIATION = 1.4826  # median absolute deviation of a normal → its standard deviation
 
 
@@ -32,11 +33,13 @@ def _median(values: Array) -> Array:
     """Median over rows of the values that are there, (records,); NaN where none is."""
     if not len(values):
         return np.full(values.shape[1], np.nan)
-    ordered = np.sort(values, axis=0)  # NaN sorts last
     count = np.sum(~np.isnan(values), axis=0)
-    upper = np.take_along_axis(ordered, np.minimum(count // 2, len(values) - 1)[None], 0)[0]
-    lower = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], 0)[0]
-    return np.where(count > 0, 0.5 * (lower + upper), np.nan)
+    lower, upper = np.maximum((count - 1) // 2, 0), np.minimum(count // 2, len(values) - 1)
+    places = np.union1d(lower, upper)
+    # NaN comes last in either.
+    ordered = np.partition(values, places, axis=0) if len(places) <= _FEW_PLACES else np.sort(values, axis=0)
+    low, high = (np.take_along_axis(ordered, place[None], 0)[0] for place in (lower, upper))
+    return np.where(count > 0, 0.5 * (low + high), np.nan)
 
 
 def score(series: Array, starts: Index, layer: Index, common_of: Index) -> tuple[Array, Array]:
@@ -46,7 +49,7 @@ def score(series: Array, starts: Index, layer: Index, common_of: Index) -> tuple
     ----------
     series : (filters, records) watched values.
     starts : (records,) segments, as in ``trailing_median``.
-    layer : (filters,) number of each filter's layer, 0 … n−1 among these.
+    layer : (filters,) number of each filter's layer, 0 … n−1 among these, ascending.
     common_of : (n,) for each layer the group whose median is its common move: itself, or its block if it has fewer
         than 8 filters.
 
@@ -55,17 +58,35 @@ def score(series: Array, starts: Index, layer: Index, common_of: Index) -> tuple
     filter scores (filters, records) and layer scores (n, records), both signed, in robust standard deviations of
     their own past; NaN with too little history or where nothing ever varied.
     """
-    layers = len(common_of)
-    raw = residuals(series, starts)
-    moves = np.stack([_median(raw[layer == number]) for number in range(layers)])
-    group = common_of[layer]
-    common = {int(g): _median(raw[group == g]) for g in np.unique(group)}
-    own = raw - np.stack([common[int(g)] for g in group]) if len(group) else raw
-    spread = own_scale(own, starts)
-    typical = np.stack([_median(np.abs(own[layer == number])) for number in range(layers)])
+    pieces = [slice(*np.searchsorted(layer, (number, number + 1))) for number in range(len(common_of))]
+    own = residuals(series, starts)
+    moves = np.stack([_median(own[piece]) for piece in pieces])
+    common = moves.copy()
+    for first, members in _shared(common_of).items():
+        common[members] = _median(own[np.isin(layer, members)]) if len(members) > 1 else moves[first]
+    for number, piece in enumerate(pieces):
+        own[piece] -= common[number]
+    size = np.abs(own)
+    typical = np.stack([_median(size[piece]) for piece in pieces])
     pooled = _TO_DEVIATION * trailing_median(typical, starts, window=WINDOW, least=LEAST_RESIDUALS)
-    scale = np.sqrt(0.5 * spread**2 + 0.5 * pooled[layer] ** 2)
+    scale = trailing_median(size, starts, window=WINDOW, least=LEAST_RESIDUALS)
+    for number, piece in enumerate(pieces):
+        _scale(scale[piece], pooled[number])
     return _divide(own, scale), _divide(moves, own_scale(moves, starts))
+
+
+def _shared(common_of: Index) -> dict[int, Index]:
+    """Layers that have a common move together, by the first of them."""
+    return {int(first): np.flatnonzero(common_of == first) for first in np.unique(common_of)}
+
+
+def _scale(spread: Array, pooled: Array) -> None:
+    """Make the scale of each filter of its own trailing spread, (filters, records), and its layer's, in place."""
+    spread *= _TO_DEVIATION
+    np.square(spread, out=spread)
+    spread += pooled**2
+    spread *= 0.5
+    np.sqrt(spread, out=spread)
 
 
 def _divide(top: Array, bottom: Array) -> Array:

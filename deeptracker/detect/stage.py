@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deeptracker.aggregate import Progress
+from deeptracker.aggregate import Batch, Progress
 from deeptracker.conform import build
 from deeptracker.detect.alarms import Alarm, class_alarms, parameter_alarms, rate_alarms, state_alarms
 from deeptracker.detect.answers import Answers, score_answers
@@ -17,7 +17,8 @@ from deeptracker.detect.carried import earlier
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
-from deeptracker.detect.tables import begin_filters, put_parameters
+from deeptracker.detect.scored import score_run
+from deeptracker.detect.tables import begin_filters, find_lowest, put_parameters
 from deeptracker.store import Run
 
 _MOST_IMAGES = 24
@@ -45,18 +46,24 @@ def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None
     if before is not None:
         provenance["carried_over"] = {"before": before.position, "version": run.stages["anomalies"]["version"]}
     with run.write_stage("anomalies", provenance) as writer:
-        parameters: Parameters | None = None
-        if run.has("filters/dense") and run.has("scalars"):
-            into = begin_filters(run, writer)
-            tails = [maxima(other) for other in reference]
-            parameters = score_parameters(run, writer, into, tails, progress)
-            put_parameters(run, parameters, before, writer, progress)
+        batch = Batch()
         changes = np.array([position for position, _ in rates], np.int64)
-        answers = [score_answers(run, view, changes, writer, progress) for view in run.validation_sets
+        answers = [score_answers(batch, run, view, changes, writer) for view in run.validation_sets
                    if _has_classes(run, view)]  # fmt: skip
+        parameters: Parameters | None = None
+        along_records = run.has("filters/dense") and run.has("scalars")
+        if along_records:
+            into = begin_filters(run, writer)
+            scored = score_run(batch, run, before, writer, max(region.file_rows for region in into))
+            lowest = find_lowest(batch, run)
+        batch.compute("scores", progress)
+        if along_records:
+            tails = [maxima(other) for other in reference]
+            parameters = score_parameters(scored.value, into, before, tails, progress)
+            put_parameters(run, parameters, lowest.value, before, writer)
         if progress is not None:
             progress("events", 0.0)
-        documents = find_events(run, parameters, answers, rates)
+        documents = find_events(run, parameters, [part.value for part in answers], rates)
         if before is not None:
             documents = rank(before.join(documents))
         writer.put("anomalies/events", _event_table(documents))

@@ -75,7 +75,13 @@ class Peaks:
 
 
 def strongest_window(
-    blocks: list[Block], scores: list[Any], into: list[Any], heights: Heights, start: int, stop: int, earlier: Any
+    blocks: list[Block],
+    scores: list[list[Any]],
+    into: tuple[Any, Any, Any],
+    earlier: Any,
+    heights: Heights,
+    start: int,
+    stop: int,
 ) -> Peaks:
     """One task: the filters of the whole net over some records, written, and what is to be known of each layer.
 
@@ -83,8 +89,8 @@ def strongest_window(
     ----------
     scores : of each block the regions of its signals, (records, filters).
     into : the regions of score, signal and excess, (records, all filters).
-    heights : (signals, stop − start) alarm levels.
     earlier : a ``carried.Earlier``, whose records before the frontier stay as they were found then, or None.
+    heights : (signals, stop − start) alarm levels.
     """
     shape = (stop - start, into[0].shape[1])
     found = np.empty(shape, np.float32), np.empty(shape, np.int8), np.empty(shape, np.float32)

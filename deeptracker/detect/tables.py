@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
-from deeptracker.aggregate import Progress, Source, compute, windows
+from deeptracker.aggregate import Batch, Later, Source, windows
 from deeptracker.conform import build
 from deeptracker.detect.carried import Earlier
 from deeptracker.detect.original import TOP, lowest_cosine
@@ -18,6 +18,8 @@ from deeptracker.schema.derived import MODEL_SIGNALS, SIGNALS
 
 if TYPE_CHECKING:
     from deeptracker.store import Run
+
+Lowest = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 _KINDS = {"score": np.float32, "signal": np.int8, "excess": np.float32}
 
@@ -33,9 +35,7 @@ def begin_filters(run: Run, writer: Any) -> Into:
     return regions["filter_score"], regions["filter_signal"], regions["filter_excess"]
 
 
-def put_parameters(
-    run: Run, found: Parameters, before: Earlier | None, writer: Any, progress: Progress | None = None
-) -> None:
+def put_parameters(run: Run, found: Parameters, lowest: Lowest, before: Earlier | None, writer: Any) -> None:
     """Everything but the filters' scores, which tasks have written."""
     coordinates = {"iteration": found.iteration}
     names = run.dataset("architecture")["layer"].values
@@ -54,28 +54,32 @@ def put_parameters(
     }
     axes = coordinates | {"signal": list(SIGNALS), "model_signal": list(MODEL_SIGNALS)}
     tables["anomalies/iterations"] = build("anomalies/iterations", arrays, axes)
-    place, lowest = _lowest_cosine(run, progress)
+    place, cosine = lowest
     if before is not None:
-        place[: before.frontier], lowest[: before.frontier] = before.lowest_cosine()
+        place[: before.frontier], cosine[: before.frontier] = before.lowest_cosine()
     ranks = coordinates | {"rank": np.arange(1, TOP + 1)}
-    arrays = {"filter": place, "update_cosine": lowest}
+    arrays = {"filter": place, "update_cosine": cosine}
     tables["anomalies/lowest_cosine"] = build("anomalies/lowest_cosine", arrays, ranks)
     states = {name: found.states[name].values for name in ("onset", "end")}
     tables["anomalies/states"] = build("anomalies/states", states, {"state": found.states["state"].values.tolist()})
     writer.put_many(tables)
 
 
-def _lowest_cosine(run: Run, progress: Progress | None) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+def find_lowest(batch: Batch, run: Run) -> Later[Lowest]:
+    """The original's ten filters of each record, and their cosines; (records, rank) each."""
     source = Source(run, "filters/dense")
     layer = run.dataset("architecture")["filter_layer"].values.astype(np.int64)
     shared = delayed(layer, pure=False)
     spans = windows(source, "iteration", most_bytes=16 << 20)
     tasks = [delayed(_lowest_in, pure=False)(source, *span, shared) for span in spans]
-    found = compute(tasks, what="the original's lowest cosines", progress=progress)
-    return np.concatenate([place for place, _ in found]), np.concatenate([lowest for _, lowest in found])
+    return batch.add(tasks, _joined)
 
 
-def _lowest_in(source: Source, start: int, stop: int, layer: npt.NDArray[np.int64]) -> Any:
+def _joined(found: list[Lowest]) -> Lowest:
+    return np.concatenate([place for place, _ in found]), np.concatenate([cosine for _, cosine in found])
+
+
+def _lowest_in(source: Source, start: int, stop: int, layer: npt.NDArray[np.int64]) -> Lowest:
     return lowest_cosine(source.read("update_cosine", start, stop), layer)
 
 
@@ -83,4 +87,4 @@ def _largest(excess: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.fmax.reduce(excess, axis=1) if excess.shape[1] else np.full(len(excess), np.nan, np.float32)
 
 
-__all__ = ["begin_filters", "put_parameters"]
+__all__ = ["begin_filters", "find_lowest", "put_parameters"]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deeptracker.aggregate import index_training, index_view
+from deeptracker.aggregate import alone, index_training, index_view
 from deeptracker.aggregate.answers import (
     carry,
     image_history,
@@ -103,8 +103,8 @@ class Chunked:
 
 def _index(run: Chunked) -> dict[str, Any]:
     stage = MemoryStage("index")
-    index_training(run, stage)
-    return {**stage.datasets, **index_view(run, "validation/raw")}
+    alone(index_training, run, stage)
+    return {**stage.datasets, **alone(index_view, run, "validation/raw")}
 
 
 def test_index__is_the_same_for_any_chunking() -> None:

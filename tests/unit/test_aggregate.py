@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeptracker.aggregate import index_training, index_view, windows
+from deeptracker.aggregate import alone, index_training, index_view, windows
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
 from deeptracker.aggregate.distributions import index_distributions
 from deeptracker.aggregate.jobs import file_records
@@ -33,7 +33,7 @@ def run() -> MemorySink:
 def index(run: MemorySink) -> Iterator[dict[str, Any]]:
     with every_level():
         stage = MemoryStage("index")
-        index_training(run, stage)
+        alone(index_training, run, stage)
         yield stage.datasets
 
 
@@ -122,15 +122,16 @@ def test_windows__are_whole_shards_and_whole_bins(run: MemorySink) -> None:
 
 def test_index__reports_progress_up_to_one(run: MemorySink) -> None:
     seen: list[tuple[str, float]] = []
-    index_training(run, MemoryStage("index"), progress=lambda what, share: seen.append((what, share)))
-    assert {what for what, _ in seen} == {"index layers and filters"}
-    assert seen[-1] == ("index layers and filters", 1.0)
+    stage = MemoryStage("index")
+    alone(index_training, run, stage, what="index", progress=lambda what, share: seen.append((what, share)))
+    assert {what for what, _ in seen} == {"index"}
+    assert seen[-1] == ("index", 1.0)
     assert len(seen) > 6
     assert all(0 <= share <= 1 for _, share in seen)
 
 
 def test_index_view__gives_every_group_as_the_schema_says(run: MemorySink) -> None:
-    tables = index_view(run, VIEW)
+    tables = alone(index_view, run, VIEW)
     assert set(tables) == {
         f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "classes", "classes_8", "clusters", "images")
     }
@@ -139,7 +140,7 @@ def test_index_view__gives_every_group_as_the_schema_says(run: MemorySink) -> No
 
 
 def test_index_view__counts_agree_with_numpy(run: MemorySink) -> None:
-    tables = index_view(run, VIEW)
+    tables = alone(index_view, run, VIEW)
     answers, target = run.dataset(f"validation/{VIEW}"), run.dataset("images/validation").target.values
     classes, everything = tables[f"index/validation/{VIEW}/classes"], tables[f"index/validation/{VIEW}/all"]
     correct, loss = answers.correct.values, answers.loss.values.astype(np.float64)
@@ -169,13 +170,13 @@ def _answers(correct: Any) -> MemorySink:
 
 
 def test_events__a_pass_without_an_answer_neither_breaks_nor_extends_a_run() -> None:
-    tables = index_view(_answers([[1], [-1], [0], [-1], [-1], [1], [1]]), VIEW)
+    tables = alone(index_view, _answers([[1], [-1], [0], [-1], [-1], [1], [1]]), VIEW)
     events = tables[f"index/validation/{VIEW}/all"].event_counts.values
     assert events.tolist() == [[-1] * 4, [0] * 4, [0, 1, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 0], [0, 0, 1, 0]]
 
 
 def test_images__history_in_single_numbers() -> None:
-    tables = index_view(_answers([[0, 1, -1, 0], [1, 1, -1, 0], [0, 1, -1, 0], [1, 1, -1, 0]]), VIEW)
+    tables = alone(index_view, _answers([[0, 1, -1, 0], [1, 1, -1, 0], [0, 1, -1, 0], [1, 1, -1, 0]]), VIEW)
     images = tables[f"index/validation/{VIEW}/images"]
     assert images.forgetting_events.values.tolist() == [1, 0, 0, 0]
     assert images.first_learned.values.tolist() == [1, 0, -1, -1]
@@ -187,7 +188,7 @@ def test_images__history_in_single_numbers() -> None:
 
 
 def test_index_view__without_classes_has_no_class_tables() -> None:
-    tables = index_view(_answers([[0, 1], [1, 1]]), VIEW)
+    tables = alone(index_view, _answers([[0, 1], [1, 1]]), VIEW)
     assert set(tables) == {f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "images")}
 
 
@@ -211,7 +212,7 @@ def test_clusters__of_identical_classes_is_one() -> None:
 
 
 def test_distributions__of_the_model_are_the_sum_of_its_layers(run: MemorySink) -> None:
-    found, layers = index_distributions(run), run.dataset("layers/full")
+    found, layers = alone(index_distributions, run), run.dataset("layers/full")
     for path, table in found.items():
         check(table, path)
     model, blocks = found["index/model_distributions"], found["index/block_distributions"]
@@ -224,6 +225,6 @@ def test_distributions__of_the_model_are_the_sum_of_its_layers(run: MemorySink) 
 def test_distributions__of_a_run_without_the_full_schedule_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = MemorySink()
     simulate(sink, model="tiny", iterations=3)
-    assert index_distributions(sink)
+    assert alone(index_distributions, sink)
     monkeypatch.setattr(sink, "has", lambda group: group != "layers/full")
-    assert index_distributions(sink) == {}
+    assert alone(index_distributions, sink) == {}

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from deeptracker.aggregate import alone
 from deeptracker.detect import answers
 from deeptracker.detect.answers import Answers, score_answers
 from deeptracker.schema.derived import DIRECTIONS, RULES
@@ -28,7 +29,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Answers]:
     with pytest.MonkeyPatch.context() as patch, run.write_stage("anomalies", {}) as writer:
         patch.setattr(answers, "_ROW_BYTES", 1)
         patch.setattr(answers, "_WINDOW_BYTES", 9 * 180 * 48)  # windows of 48 passes
-        found = score_answers(run, VIEW, np.array([JUMP]), writer)
+        found = alone(score_answers, run, VIEW, np.array([JUMP]), writer)
     return run.refresh(), found
 
 

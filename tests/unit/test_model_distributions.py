@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from deeptracker.aggregate import alone
 from deeptracker.aggregate.distributions import index_distributions
 from deeptracker.statistics import HISTOGRAM_EDGES, histogram
 from deeptracker.testing import MemorySink
@@ -52,7 +53,7 @@ def quartiles(table: xr.Dataset, letter: str = "w") -> np.ndarray:
 
 
 def test_quartiles__lie_between_the_extremes_of_all_layers_at_the_same_iteration() -> None:
-    found = index_distributions(run({0: 7.0, 4: 7.0, 5: 1.0}, (5,)))
+    found = alone(index_distributions, run({0: 7.0, 4: 7.0, 5: 1.0}, (5,)))
     (model,), (blocks,) = (quartiles(found[f"index/{name}_distributions"]) for name in ("model", "block"))
     np.testing.assert_allclose(model, 4.0 + 1.4 * np.array([0.25, 0.5, 0.75]), rtol=1e-5)
     np.testing.assert_allclose(blocks[0], 4.0 + 0.4 * np.array([0.25, 0.5, 0.75]), rtol=1e-5)
@@ -60,18 +61,18 @@ def test_quartiles__lie_between_the_extremes_of_all_layers_at_the_same_iteration
 
 
 def test_quartiles__of_gradients_are_closed_by_those_of_gradients() -> None:
-    (model,) = quartiles(index_distributions(run({5: 1.0}, (5,)))["index/model_distributions"], "g")
+    (model,) = quartiles(alone(index_distributions, run({5: 1.0}, (5,)))["index/model_distributions"], "g")
     np.testing.assert_allclose(model, -5.4 + 1.4 * np.array([0.25, 0.5, 0.75]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dense", [{0: 0.1, 9: 0.1}, {0: 0.1}, {}], ids=["around it", "before it", "never"])
 def test_quartiles__where_the_extremes_were_not_recorded_are_of_the_whole_bin(dense: dict[int, float]) -> None:
-    (model,) = quartiles(index_distributions(run(dense, (5,)))["index/model_distributions"])
+    (model,) = quartiles(alone(index_distributions, run(dense, (5,)))["index/model_distributions"])
     low, high = 10**0.5, 10**0.75
     np.testing.assert_allclose(model, low + (high - low) * np.array([0.25, 0.5, 0.75]), rtol=1e-5)
 
 
 def test_histograms__of_a_layer_that_was_not_recorded_count_as_nothing() -> None:
-    found = index_distributions(run({5: 1.0}, (5, 8), lacking=("one",)))
+    found = alone(index_distributions, run({5: 1.0}, (5, 8), lacking=("one",)))
     assert found["index/model_distributions"]["w_hist"].sum("bin").values.tolist() == [40, 40]
     assert found["index/block_distributions"]["w_hist"].sum("bin").values.tolist() == [[0, 40], [0, 40]]
