@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -95,9 +96,8 @@ def deeptracker(every: int) -> Callable[..., contextlib.AbstractContextManager[H
     @contextmanager
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
         with (
-            _folder() as folder,
             contextlib.redirect_stderr(io.StringIO()),
-            Recorder(folder / "run", model, optimizer=optimizer, every=every, strict=True) as recorder,
+            Recorder(_folder() / "run", model, optimizer=optimizer, every=every, strict=True) as recorder,
         ):
             yield lambda step, loss: recorder.step(step, loss=loss)
 
@@ -110,18 +110,17 @@ def tensorboard(every: int) -> Callable[..., contextlib.AbstractContextManager[H
 
     @contextmanager
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
-        with _folder() as folder:
-            writer = SummaryWriter(str(folder))
+        writer = SummaryWriter(str(_folder()))
 
-            def after(step: int, loss: torch.Tensor) -> None:
-                writer.add_scalar("loss", loss, step)
-                if step % every == 0:
-                    for name, parameter in model.named_parameters():
-                        writer.add_histogram(name, parameter, step)
-                        writer.add_histogram(f"{name}/grad", parameter.grad, step)
+        def after(step: int, loss: torch.Tensor) -> None:
+            writer.add_scalar("loss", loss, step)
+            if step % every == 0:
+                for name, parameter in model.named_parameters():
+                    writer.add_histogram(name, parameter, step)
+                    writer.add_histogram(f"{name}/grad", parameter.grad, step)
 
-            yield after
-            writer.close()
+        yield after
+        writer.close()
 
     return attach
 
@@ -133,20 +132,22 @@ def wandb(every: int) -> Callable[..., contextlib.AbstractContextManager[Hook]]:
 
     @contextmanager
     def attach(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Hook]:
-        with _folder() as folder:
-            run = tracker.init(project="overhead", dir=str(folder), mode="offline")
-            run.watch(model, log="all", log_freq=every)
-            yield lambda step, loss: run.log({"loss": loss.item()})
-            run.unwatch(model)
-            run.finish()
+        run = tracker.init(project="overhead", dir=str(_folder()), mode="offline")
+        run.watch(model, log="all", log_freq=every)
+        yield lambda step, loss: run.log({"loss": loss.item()})
+        run.unwatch(model)
+        run.finish()
 
     return attach
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _folder() -> Path:
+    """A new folder. It goes when the benchmark ends: to remove hundreds of files is no part of a training."""
+    return Path(tempfile.mkdtemp(dir=_folders()))
+
+
+@cache
+def _folders() -> Path:
+    where = tempfile.mkdtemp(prefix="benchmark-")
+    atexit.register(shutil.rmtree, where, ignore_errors=True)
+    return Path(where)
