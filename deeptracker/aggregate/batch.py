@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import dask
 from dask.callbacks import Callback
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Progress = Callable[[str, float], None]
@@ -20,9 +22,38 @@ class Later(Generic[T]):
 
     value: T
 
+    def __init__(self) -> None:
+        self._uses: list[Callable[[T], None]] = []
+
+    def then(self, make: Callable[[T], S | Later[S]]) -> Later[S]:
+        """What ``make(value)`` comes to, made as soon as there is a value."""
+        later: Later[S] = Later()
+
+        def use(value: T) -> None:
+            later.take(make(value))
+
+        if "value" in self.__dict__:
+            use(self.value)
+        else:
+            self._uses.append(use)
+        return later
+
+    def take(self, made: T | Later[T]) -> None:
+        """Set the value, or let it be that of another part, which is still to come."""
+        if isinstance(made, Later):
+            made.then(self.take)
+            return
+        self.value = made
+        for use in self._uses:
+            use(made)
+
 
 class Batch:
-    """Parts of the work, computed together: no worker stands idle at the end of one before the next begins.
+    """Parts of the work that wait for nothing of each other, computed together, so that no worker stands idle at the
+    end of one. They are begun in the order in which they were added.
+
+    What is made of a part's results is made in this process, while workers of a cluster go on with other parts; it
+    may add further parts.
 
     >>> batch = Batch()
     >>> total = batch.add([dask.delayed(abs)(-2), dask.delayed(abs)(3)], sum)
@@ -32,20 +63,62 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self._parts: list[tuple[list[Any], Callable[[list[Any]], None]]] = []
+        self._client: Any = None
+        self._priority = 0
+        self._parts: deque[tuple[list[Any], Callable[[list[Any]], None]]] = deque()
 
-    def add(self, tasks: Sequence[Any], then: Callable[[list[Any]], T]) -> Later[T]:
-        """One part: its tasks, and what is made of their results, in the same order, in this process."""
+    def add(self, tasks: Sequence[Any], then: Callable[[list[Any]], T | Later[T]]) -> Later[T]:
+        """One part: its tasks, and what is made of their results, in the same order."""
         later: Later[T] = Later()
-        self._parts.append((list(tasks), lambda results: setattr(later, "value", then(results))))
+        there = list(tasks) if self._client is None else self._begun(tasks)
+        self._parts.append((there, lambda results: later.take(then(results))))
         return later
 
     def compute(self, what: str, progress: Progress | None) -> None:
         """Do all that was added, on whatever scheduler is set; threads of our own report progress."""
-        parts, self._parts = self._parts, []
-        results = iter(compute([task for tasks, _ in parts for task in tasks], what=what, progress=progress))
-        for tasks, then in parts:
-            then(list(itertools.islice(results, len(tasks))))
+        self._client = _cluster()
+        if self._client is None:
+            while self._parts:
+                parts, self._parts = self._parts, deque()
+                results = iter(compute([task for tasks, _ in parts for task in tasks], what=what, progress=progress))
+                for tasks, then in parts:
+                    then(list(itertools.islice(results, len(tasks))))
+            return
+        if progress is not None:
+            progress(what, 0.0)
+        try:
+            self._parts = deque((self._begun(tasks), then) for tasks, then in self._parts)
+            while self._parts:
+                futures, then = self._parts.popleft()
+                found = self._client.gather(futures)
+                del futures  # the workers may let go of them
+                then(found)
+        finally:
+            self._client = None
+            self._parts.clear()
+        if progress is not None:
+            progress(what, 1.0)
+
+    def _begun(self, tasks: Sequence[Any]) -> Any:
+        """Futures of the tasks; those of an earlier part come first."""
+        self._priority -= 1
+        return self._client.compute(list(tasks), priority=self._priority)
+
+
+def _cluster() -> Any:
+    """The client of a cluster, if tasks are to run on one and this is none of them: a task that waits for others
+    must leave its thread to them, as ``dask.compute`` sees to.
+    """
+    scheduler = dask.config.get("scheduler", None)
+    if not hasattr(scheduler, "gather"):
+        return None
+    from distributed import get_worker
+
+    try:
+        get_worker()
+    except ValueError:
+        return scheduler
+    return None
 
 
 def alone(part: Callable[..., Later[T]], *given: Any, what: str = "", progress: Progress | None = None) -> T:

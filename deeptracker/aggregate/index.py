@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import xarray as xr
+
 from deeptracker.aggregate.batch import Batch, Progress
 from deeptracker.aggregate.classes import CLUSTERS
 from deeptracker.aggregate.distributions import index_distributions
@@ -50,14 +52,16 @@ def build_index(run: Run, *, anew: bool = False, progress: Progress | None = Non
         made["continued"] = {"version": run.stages["index"]["version"], "rows": before.rows}
     with run.write_stage("index", made, continued=before is not None) as writer:
         batch = Batch()
-        made_by_tasks = index_training(batch, run, writer, before)
-        parts = [index_distributions(batch, run, before)]
-        parts += [index_view(batch, run, view, before) for view in run.validation_sets]
+
+        def write(tables: dict[str, xr.Dataset]) -> bool:
+            writer.put_many(tables, after={} if before is None else {group: before.after(group) for group in tables})
+            return bool(tables)
+
+        # What this process does with the answers, it does while filters and layers are worked on.
+        parts = [index_view(batch, run, view, before) for view in run.validation_sets]
+        written = [part.then(write) for part in (*parts, index_distributions(batch, run, before))]
+        written.append(index_training(batch, run, writer, before).then(bool))
         batch.compute("index", progress)
-        tables = [part.value for part in parts]
-        for datasets in tables:
-            after = {} if before is None else {group: before.after(group) for group in datasets}
-            writer.put_many(datasets, after=after)
-        if not made_by_tasks.value and not any(tables) and not run.has("scalars"):
+        if not any(part.value for part in written) and not run.has("scalars"):
             raise MissingGroupError(f"{run.path} holds nothing yet: record some, then analyze")
     return run.refresh()

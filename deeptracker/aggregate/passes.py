@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
 from deeptracker.aggregate.pyramid import edges, pass_bin_sizes, pyramid
@@ -58,8 +59,9 @@ def class_tables(
         for name in counts
     }
     series = standardised_error(whole["accuracy"])
-    cluster = clusters(series)
-    table["cluster"].values, table["order"].values = cluster, class_order(series)
+    with threadpool_limits(1):  # workers have the other cores, and threads that wait for one turn it in vain
+        cluster, order = clusters(series), class_order(series)
+    table["cluster"].values, table["order"].values = cluster, order
     merged = _merge(whole, cluster)
     labels = {"validation": passes, "cluster": np.arange(merged["right"].shape[1]), "event": list(EVENTS)}
     return {

@@ -24,12 +24,15 @@ ENVIRONMENT = {
 
 
 def ready(client: Client, number: int, seconds: float, remedy: str) -> None:
-    """Wait until so many workers are there.
+    """Wait until so many workers are there, and have all of them, and those that come later, keep freed memory.
 
     Raises
     ------
     InputError : they did not come in time.
     """
+    from deeptracker.cluster.memory import KeepFreed
+
+    client.register_plugin(KeepFreed())
     try:
         client.wait_for_workers(number, timeout=seconds)
     except TimeoutError:

@@ -21,7 +21,7 @@ from deeptracker.store.layout import shard_rows
 if TYPE_CHECKING:
     from deeptracker.store import Run
 
-_SCORE_COPIES = 9  # float64 arrays of a block's window that a score takes at once, those of its sorts included
+_SCORE_COPIES = 5  # float64 arrays of a block's window that a score takes at once, a partly sorted one included
 
 
 def anomalies_cost(run: Run) -> Cost:

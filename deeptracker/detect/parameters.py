@@ -17,7 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
-from deeptracker.aggregate import Progress, alone, compute
+from deeptracker.aggregate import Batch, Later, alone
 from deeptracker.detect.carried import Earlier, Found, earlier
 from deeptracker.detect.scored import Scored, score_run
 from deeptracker.detect.strongest import Peaks, strongest, strongest_window
@@ -80,12 +80,8 @@ class Parameters:
 
 
 def score_parameters(
-    scored: Scored,
-    into: Into,
-    before: Earlier | None,
-    reference: list[dict[str, Array]],
-    progress: Progress | None = None,
-) -> Parameters:
+    batch: Batch, scored: Scored, into: Into, before: Earlier | None, reference: list[dict[str, Array]]
+) -> Later[Parameters]:
     """Alarm levels of a run's scores, and the strongest signal of every filter, layer and the model.
 
     Parameters
@@ -111,29 +107,30 @@ def score_parameters(
         return Scores(values, mine, scored.maxima[kind], found)
 
     filters = levels("filter")
-    peaks = _strongest_of(scored, into, np.stack([level.level for level in filters]), before, progress)
-    return Parameters(
-        scored.along.iteration,
-        FilterScores(filters, scored.maxima["filter"], into, peaks),
-        judged("layer", scored.layers),
-        judged("model", scored.model),
-        scored.states,
-        0 if before is None else before.frontier,
+    later = batch.add(
+        _strongest(scored, into, np.stack([level.level for level in filters]), before),
+        lambda peaks: Parameters(
+            scored.along.iteration,
+            FilterScores(filters, scored.maxima["filter"], into, Peaks.joined(peaks)),
+            layers,
+            model,
+            scored.states,
+            0 if before is None else before.frontier,
+        ),
     )
+    layers, model = judged("layer", scored.layers), judged("model", scored.model)  # while those tasks are done
+    return later
 
 
-def _strongest_of(
-    scored: Scored, into: Into, heights: Array, before: Earlier | None, progress: Progress | None
-) -> Peaks:
-    """The strongest signal of every filter at every record, written; a task for the records of a file."""
+def _strongest(scored: Scored, into: Into, heights: Array, before: Earlier | None) -> list[Any]:
+    """Tasks that write the strongest signal of every filter at every record, one for the records of a file."""
     records, rows = len(scored.along.iteration), max(region.file_rows for region in into)
     # Shared by all tasks, and nothing for Dask to look into.
     work = delayed(partial(strongest_window, scored.blocks, scored.scratch, into, before), pure=False, traverse=False)
-    tasks = [
+    return [
         delayed(_call, pure=False)(work, heights[:, start : start + rows], start, min(start + rows, records))
         for start in range(0, records, rows)
     ]
-    return Peaks.joined(list(compute(tasks, what="strongest signals", progress=progress)))
 
 
 def _call(work: Callable[[Array, int, int], Peaks], heights: Array, start: int, stop: int) -> Peaks:

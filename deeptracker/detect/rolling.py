@@ -19,9 +19,6 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-_ROWS = 128
-"""Sorted at once: few enough to stay in the processor's cache until their medians are taken."""
-
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _sort_in(series: Any, order: Any, value: Any, place: Any, before: Any, after: Any) -> Any:
@@ -142,14 +139,13 @@ def trailing_median(series: Array, starts: Index, *, window: int, least: int) ->
     -------
     (rows, records) the median of ``series[:, max(starts[t], t − window) : t]``, NaN under ``least`` values.
     """
-    out = np.empty_like(series, order="C")
+    series = np.ascontiguousarray(series)
     blocks = np.array(list(_blocks(starts, window)), np.int64).reshape(-1, 3)
-    order = np.empty((min(_ROWS, len(series)), series.shape[1]), np.int64)
-    for row in range(0, len(series), _ROWS):
-        some = np.ascontiguousarray(series[row : row + _ROWS])
-        for first, stop, _ in blocks:
-            order[: len(some), first:stop] = np.argsort(some[:, first:stop], axis=1)
-        _trailing_median(some, order, blocks, window, least, out[row : row + _ROWS])
+    order = np.empty(series.shape, np.int64)
+    for first, stop, _ in blocks:
+        order[:, first:stop] = np.argsort(series[:, first:stop], axis=1)
+    out = np.empty_like(series)
+    _trailing_median(series, order, blocks, window, least, out)
     return out
 
 

@@ -58,7 +58,8 @@ def score_run(batch: Batch, run: Run, before: Earlier | None, writer: Any, rows:
     along, there = Timeline(run), blocks(run.dataset("architecture").load())
     records = len(along.iteration)
     windows = list(spans(records, rows))
-    shared = delayed(along, pure=False, traverse=False)
+    # Shared by all tasks, and nothing for Dask to look into.
+    here, shared = (delayed(one, pure=False, traverse=False) for one in (run, along))
     scratch: list[list[Any]] = []
     states, scores = [], []
     for n, block in enumerate(there):
@@ -69,10 +70,10 @@ def score_run(batch: Batch, run: Run, before: Earlier | None, writer: Any, rows:
         ]
         scratch.append(regions)
         filters = delayed(block, pure=False, traverse=False)
-        states.append(delayed(find_states, pure=False)(run, filters, before))
+        states.append(delayed(find_states, pure=False)(here, filters, before))
         for number, region in enumerate(regions):
             scores += [
-                delayed(score_signal, pure=False)(run, filters, number, span, shared, states[-1], region)
+                delayed(score_signal, pure=False)(here, filters, number, span, shared, states[-1], region)
                 for span in windows
             ]
 

@@ -12,8 +12,8 @@ from deeptracker.aggregate import Source
 from deeptracker.detect.blocks import Block, rows
 from deeptracker.detect.carried import Earlier
 from deeptracker.detect.rates import segments
-from deeptracker.detect.scores import score
-from deeptracker.detect.signals import FILTER_SIGNALS
+from deeptracker.detect.scores import ROWS, score
+from deeptracker.detect.signals import FILTER_SIGNALS, Signal
 from deeptracker.detect.states import OF_PROBES, OF_RECORDS, States, inactive
 
 if TYPE_CHECKING:
@@ -98,16 +98,25 @@ def score_signal(
     the layers (layers, records). Both are the same for any window.
     """
     read, start, stop = span
-    signal, source = FILTER_SIGNALS[number], Source(run, DENSE)
-    raw = source.read(signal.name, read, stop, block.filters)
-    rate = along.log_rates[read:stop, np.minimum(block.rate, along.log_rates.shape[1] - 1)]
-    series = np.ascontiguousarray(signal.values(raw, rate).T)
+    raw = Source(run, DENSE).read(FILTER_SIGNALS[number].name, read, stop, block.filters)
+    series = _series(FILTER_SIGNALS[number], raw, along.log_rates[read:stop], block.rate)
+    del raw
     series[inactive(states, along.iteration[read:stop])] = np.nan
     per_filter, per_layer = score(series, np.maximum(along.starts[read:stop] - read, 0), block.layer, block.common_of)
     scores = np.ascontiguousarray(per_filter[:, start - read :].T, np.float32)
     if into is not None:
         into.put(start, scores)
     return largest(scores), per_layer[:, start - read :].astype(np.float32)
+
+
+def _series(signal: Signal, raw: npt.NDArray[np.float32], log_rates: Array, group: Index) -> Array:
+    """The watched series (filters, records) of (records, filters) as stored."""
+    series = np.empty(raw.shape[::-1])
+    group = np.minimum(group, log_rates.shape[1] - 1)
+    for first in range(0, len(series), ROWS):
+        some = slice(first, first + ROWS)
+        series[some] = signal.values(raw[:, some], log_rates[:, group[some]]).T
+    return series
 
 
 def largest(scores: npt.NDArray[np.float32]) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deeptracker.aggregate import Batch, Progress
+from deeptracker.aggregate import Batch, Later, Progress
 from deeptracker.conform import build
 from deeptracker.detect.alarms import Alarm, class_alarms, parameter_alarms, rate_alarms, state_alarms
 from deeptracker.detect.answers import Answers, score_answers
@@ -47,23 +47,25 @@ def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None
         provenance["carried_over"] = {"before": before.position, "version": run.stages["anomalies"]["version"]}
     with run.write_stage("anomalies", provenance) as writer:
         batch = Batch()
+        parameters: Later[Parameters] | None = None
+        if run.has("filters/dense") and run.has("scalars"):
+            into = begin_filters(run, writer)
+            tails = [maxima(other) for other in reference]
+            scored = score_run(batch, run, before, writer, max(region.file_rows for region in into))
+            lowest = find_lowest(batch, run)
+            # The levels are found, and the tasks that rest on them begun, while the answers are worked on.
+            parameters = scored.then(lambda scored: score_parameters(batch, scored, into, before, tails))
         changes = np.array([position for position, _ in rates], np.int64)
         answers = [score_answers(batch, run, view, changes, writer) for view in run.validation_sets
                    if _has_classes(run, view)]  # fmt: skip
-        parameters: Parameters | None = None
-        along_records = run.has("filters/dense") and run.has("scalars")
-        if along_records:
-            into = begin_filters(run, writer)
-            scored = score_run(batch, run, before, writer, max(region.file_rows for region in into))
-            lowest = find_lowest(batch, run)
         batch.compute("scores", progress)
-        if along_records:
-            tails = [maxima(other) for other in reference]
-            parameters = score_parameters(scored.value, into, before, tails, progress)
-            put_parameters(run, parameters, lowest.value, before, writer)
+        if parameters is not None:
+            put_parameters(run, parameters.value, lowest.value, before, writer)
         if progress is not None:
             progress("events", 0.0)
-        documents = find_events(run, parameters, [part.value for part in answers], rates)
+        documents = find_events(
+            run, None if parameters is None else parameters.value, [part.value for part in answers], rates
+        )
         if before is not None:
             documents = rank(before.join(documents))
         writer.put("anomalies/events", _event_table(documents))

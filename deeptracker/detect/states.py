@@ -110,8 +110,9 @@ def inactive(states: xr.Dataset, iteration: npt.NDArray[np.int64]) -> Flags:
     """
     out = np.zeros((states.sizes["filter"], len(iteration)), bool)
     for state in ("dead", "frozen"):
-        onset, end = (states[name].sel(state=state).values[:, None] for name in ("onset", "end"))
-        out |= (onset >= 0) & (iteration > onset) & ((end < 0) | (iteration < end))
+        onset, end = (states[name].sel(state=state).values for name in ("onset", "end"))
+        for row in np.flatnonzero(onset >= 0).tolist():
+            out[row] |= (iteration > onset[row]) & ((end[row] < 0) | (iteration < end[row]))
     return out
 
 

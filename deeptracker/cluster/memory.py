@@ -1,0 +1,33 @@
+"""What workers do with memory that was freed."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from distributed import WorkerPlugin
+
+_TRIM, _MAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
+_KEPT, _MAPPED = 128 << 20, 32 << 20  # bytes; the latter is the most that glibc takes
+
+
+class KeepFreed(WorkerPlugin):
+    """Keep some of what was freed, as glibc does where it is left alone.
+
+    Dask has its workers give all memory back at once. Then every array above 128 kB is a new mapping, whose pages are
+    made and zeroed one by one: a third of the time that scores take.
+    """
+
+    name = "deeptracker-keep-freed"
+
+    def setup(self, worker: Any) -> None:
+        """In the worker's process, as soon as it is there."""
+        try:
+            choose = ctypes.CDLL(None).mallopt
+        except (OSError, AttributeError, TypeError):  # no glibc
+            return
+        choose(_MAP, _MAPPED)
+        choose(_TRIM, _KEPT)
+
+
+__all__ = ["KeepFreed"]

@@ -1,0 +1,89 @@
+"""Parts of the work that are computed together: each gets its own results, on threads and on a cluster."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import dask
+import pytest
+from distributed import get_client
+
+from deeptracker.aggregate import Batch, alone
+from deeptracker.cluster import Profile, connect
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import tests
+
+
+@pytest.fixture(scope="module", params=["threads", "cluster"])
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """What ``dask.config`` takes: a name, or the client of a worker."""
+    if request.param == "threads":
+        yield "threads"
+        return
+    with connect(Profile(workers=1)) as client:
+        yield client
+
+
+def tasks(*numbers: int) -> list[Any]:
+    return [dask.delayed(abs, pure=False)(number) for number in numbers]
+
+
+def test_parts__get_their_own_results_in_the_order_of_their_tasks(scheduler: Any) -> None:
+    batch = Batch()
+    one, none, two = batch.add(tasks(-3, 1, -2), tuple), batch.add([], tuple), batch.add(tasks(-9), tuple)
+    doubled = two.then(lambda values: [2 * value for value in values])
+    with dask.config.set(scheduler=scheduler):
+        batch.compute("parts", None)
+    assert (one.value, none.value, two.value, doubled.value) == ((3, 1, 2), (), (9,), [18])
+
+
+def test_part__that_is_added_by_another_is_done_too(scheduler: Any) -> None:
+    batch = Batch()
+    first = batch.add(tasks(-1, -2), sum)
+    more = first.then(lambda total: batch.add(tasks(-total, 10), sum))
+    last = more.then(lambda total: batch.add(tasks(-total), sum).then(str))
+    with dask.config.set(scheduler=scheduler):
+        batch.compute("parts", None)
+    assert (first.value, more.value, last.value) == (3, 13, "13")
+
+
+def test_cluster__works_on_other_parts_while_something_is_made_of_one(tmp_path: Path) -> None:
+    def seen(path: Path) -> bool:
+        end = time.monotonic() + 20
+        while not path.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        return path.exists()
+
+    batch = Batch()
+    made = batch.add(tasks(1), lambda _: (tmp_path / "made").touch())
+    waited = batch.add([dask.delayed(seen, pure=False)(tmp_path / "made")], all)
+    with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch.compute("parts", None)
+    assert waited.value
+    assert made.value is None
+
+
+def test_failure__of_a_part_is_raised_and_leaves_nothing_to_do(scheduler: Any) -> None:
+    batch, done = Batch(), []
+    batch.add([dask.delayed(int, pure=False)("none")], list)
+    batch.add(tasks(1), done.append)
+    with dask.config.set(scheduler=scheduler):
+        with pytest.raises(ValueError, match="none"):
+            batch.compute("parts", None)
+        batch.compute("nothing", None)
+        assert not done
+        assert alone(Batch.add, tasks(-4), sum) == 4
+
+
+def test_batch__inside_a_task_of_the_cluster_leaves_its_thread_to_the_others() -> None:
+    def analysis() -> int:
+        with dask.config.set(scheduler=get_client()):
+            return int(alone(Batch.add, tasks(-4, -5), sum))
+
+    with connect(Profile(workers=1)) as client:
+        assert client.submit(analysis, pure=False).result(timeout=20) == 9
