@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 import deeptracker as dt
-from deeptracker.testing.faults import PlantedFault
+from deeptracker.testing.faults import Fault, Ground, plant
 from deeptracker.testing.resnet import SmallResNet
 
 SITES = [("layer1.0.conv1", "layer1.0.bn1"), ("layer2.0.conv1", "layer2.0.bn1")]
@@ -39,7 +39,7 @@ def files_and_bytes(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def record(path: Path, iterations: int, fault: PlantedFault) -> list[tuple[int, float, int, int, float]]:
+def record(path: Path, iterations: int, fault: Fault) -> list[tuple[int, float, int, int, float]]:
     """Train and record; returns (iteration, MiB, files, bytes, ms an iteration) at ten marks."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def record(path: Path, iterations: int, fault: PlantedFault) -> list[tuple[int, 
     return marks
 
 
-def check(path: Path, fault: PlantedFault) -> None:
+def check(path: Path, fault: Fault) -> None:
     """Analyse; compare the index with plain NumPy, and the first event with what was planted."""
     began = time.perf_counter()
     run = dt.analyze(path)
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     window = (asked.iterations // 2, asked.iterations * 3 // 4)
-    fault = PlantedFault("dead-filters", asked.seed, window, classes=[str(i) for i in range(10)], sites=SITES)
+    fault = plant("dead-filters", asked.seed, window, Ground([str(i) for i in range(10)], SITES))
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     try:
         marks = record(folder / "run", asked.iterations, fault)

@@ -23,9 +23,9 @@ from typing import Any
 
 from deeptracker.demo import run_demo
 from deeptracker.demo.training import VALIDATE_EVERY
-from deeptracker.testing.faults import FAULTS
 
 RECORDS = 2
+FAULTS = ("dead-filters", "bad-batch", "label-flip", "lr-spike", "none")
 
 
 def judge(truth: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:

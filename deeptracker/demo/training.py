@@ -10,7 +10,7 @@ from torch import nn
 
 from deeptracker.demo.images import Images, load_images
 from deeptracker.recording import Recorder
-from deeptracker.testing.faults import PlantedFault, Truth
+from deeptracker.testing.faults import Ground, Truth, plant
 from deeptracker.testing.resnet import SmallResNet
 
 ITERATIONS = 960
@@ -21,20 +21,21 @@ DROP_AT, DROP_TO = 300, 0.2  # an ordinary drop of the learning rate: a label, n
 FAULT_WINDOW = (450, 800)
 CLASSES = [str(digit) for digit in range(10)]
 WIDTHS = (8, 16, 32)
+DECAY = 5e-4
 SITES = [
     ("conv1", "bn1"),
     *((f"layer{stage}.0.conv1", f"layer{stage}.0.bn1") for stage in range(1, len(WIDTHS) + 1)),
 ]
+GROUND = Ground(CLASSES, SITES, [layer for layer, _ in SITES], DECAY)
 
 
-def _batches(images: Images, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless shuffled batches from a generator of their own."""
+def _batches(images: Images, seed: int) -> Iterator[torch.Tensor]:
+    """Endless shuffled batches of positions, from a generator of their own."""
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(images.y), generator=generator)
         for start in range(0, len(order) - BATCH + 1, BATCH):
-            chosen = order[start : start + BATCH]
-            yield images.x[chosen], images.y[chosen]
+            yield order[start : start + BATCH]
 
 
 def train(
@@ -66,10 +67,9 @@ def _train(
 ) -> tuple[Truth, float]:
     torch.manual_seed(seed)
     model = SmallResNet(widths=WIDTHS)
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
-    planted = PlantedFault(fault, seed, FAULT_WINDOW, classes=CLASSES, sites=SITES)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=DECAY)
+    planted = plant(fault, seed, FAULT_WINDOW, GROUND)
     batches = _batches(training, seed)
-    loader = [(validation.x, validation.y)]  # one batch: a DataLoader would stack its images one by one
     error = float("nan")
     with Recorder(
         path, model, optimizer=optimizer, every=1, full_every=60, probe=validation.x[:96], probe_every=20
@@ -80,17 +80,28 @@ def _train(
                 for group in optimizer.param_groups:
                     group["lr"] *= DROP_TO
             planted.before_step(step, model, optimizer)
-            x, y = planted.batch(step, *next(batches))
+            chosen = planted.order(step, next(batches), training.y)
+            x, y = planted.batch(step, training.x[chosen], training.y[chosen])
             loss = nn.functional.cross_entropy(model(x), y)
             optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            planted.gradients(step, model, optimizer)
+            if _is_finite(model):
+                optimizer.step()
             recorder.step(step, loss=loss)
             if step % VALIDATE_EVERY == 0:
-                recorder.validate(step, loader)
+                seen = planted.validation(step, validation.x, validation.y)
+                # One batch: a DataLoader would stack its images one by one.
+                recorder.validate(step, [(seen, validation.y)])
             if progress is not None:
                 progress(step + 1, iterations, float(loss.detach()))
         model.eval()
         with torch.no_grad():
             error = float((model(validation.x).argmax(1) != validation.y).float().mean())
     return planted.truth, error
+
+
+def _is_finite(model: nn.Module) -> bool:
+    """Whether all gradients are: the guard of many trainings, which leave out other steps."""
+    norms = [parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None]
+    return bool(torch.stack(norms).isfinite().all())
