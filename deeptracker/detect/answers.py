@@ -31,7 +31,7 @@ FALSE_PER_1000 = 0.1
 EVIDENCE_SHARE = 0.6
 """Of the class level: enough to name a class of an event that others prove."""
 
-_ROW_BYTES, _WINDOW_BYTES = 4 << 20, 240 << 20  # of a file of counts; of the run lengths that a task holds
+_ROW_BYTES, _WINDOW_BYTES = 4 << 20, 160 << 20  # of a file of counts; of the run lengths that a task holds
 _LOOKS_BACK = 2 * WINDOW + 1  # passes: the scale's window of residuals, each with its images' own window of changes
 
 HIGH = np.dtype(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Index = npt.NDArray[np.int64]
 
 BLOCK_FILTERS = 2048
-WINDOW_RECORDS = 4096
-"""Filters and records of a task, about: 2,048 × 4,497 float64 are 74 MB, and a score takes some four of them."""
+WINDOW_RECORDS = 2048
+"""Filters and records of a task, about: 2,048 × 2,449 float64 are 40 MB, and a score takes some four of them."""
 
 
 class Block:
