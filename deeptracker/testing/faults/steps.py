@@ -73,24 +73,8 @@ class Underflow(Fault):
             gradient.copy_((gradient * self._scale).half().float() / self._scale)
 
 
-class MomentumReset(Fault):
-    """The learning rate drops, and the optimizer's memory is lost with it."""
-
-    kind = "momentum-reset"
-
-    def draw(self, start: int) -> None:
-        self._factor = float(self.rng.uniform(0.1, 0.3))
-        self.begins(start, None, strength={"factor": self._factor})
-
-    def before_step(self, step: int, model: nn.Module, optimizer: Optimizer) -> None:
-        if self.at_start(step):
-            for group in optimizer.param_groups:
-                group["lr"] *= self._factor
-            optimizer.state.clear()
-
-
 class RateDrop(Fault):
-    """The control of ``MomentumReset``: the learning rate drops, and that is all."""
+    """The learning rate drops, and that is all: the control of ``MomentumReset``."""
 
     kind = "lr-drop"
 
@@ -102,6 +86,17 @@ class RateDrop(Fault):
         if self.at_start(step):
             for group in optimizer.param_groups:
                 group["lr"] *= self._factor
+
+
+class MomentumReset(RateDrop):
+    """The learning rate drops, and the optimizer's memory is lost with it."""
+
+    kind = "momentum-reset"
+
+    def before_step(self, step: int, model: nn.Module, optimizer: Optimizer) -> None:
+        super().before_step(step, model, optimizer)
+        if self.at_start(step):
+            optimizer.state.clear()
 
 
 class StateLost(Fault):
