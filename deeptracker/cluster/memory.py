@@ -15,7 +15,7 @@ class KeepFreed(WorkerPlugin):
     """Keep some of what was freed, as glibc does where it is left alone.
 
     Dask has its workers give all memory back at once. Then every array above 128 kB is a new mapping, whose pages are
-    made and zeroed one by one: a third of the time that scores take.
+    made and zeroed one by one, which takes scores a good part of their time.
     """
 
     name = "deeptracker-keep-freed"

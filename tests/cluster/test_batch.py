@@ -68,6 +68,19 @@ def test_cluster__works_on_other_parts_while_something_is_made_of_one(tmp_path: 
     assert made.value is None
 
 
+def test_cluster__begins_parts_in_the_order_in_which_they_were_added(tmp_path: Path) -> None:
+    def note(name: str) -> None:
+        with (tmp_path / "order").open("a") as file:
+            file.write(name)
+
+    batch = Batch()
+    for name in "abc":
+        batch.add([dask.delayed(note, pure=False)(name) for _ in range(10)], list)
+    with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch.compute("parts", None)
+    assert (tmp_path / "order").read_text() == 10 * "a" + 10 * "b" + 10 * "c"
+
+
 def test_failure__of_a_part_is_raised_and_leaves_nothing_to_do(scheduler: Any) -> None:
     batch, done = Batch(), []
     batch.add([dask.delayed(int, pure=False)("none")], list)
