@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import dask
@@ -50,10 +51,10 @@ class Later(Generic[T]):
 
 class Batch:
     """Parts of the work that wait for nothing of each other, computed together, so that no worker stands idle at the
-    end of one. They are begun in the order in which they were added.
+    end of one. They are begun in the order in which they were added; a cluster begins at once.
 
     What is made of a part's results is made in this process, while workers of a cluster go on with other parts; it
-    may add further parts.
+    may add further parts, which come before those that were added after the one that they follow.
 
     >>> batch = Batch()
     >>> total = batch.add([dask.delayed(abs)(-2), dask.delayed(abs)(3)], sum)
@@ -63,46 +64,64 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self._client: Any = None
-        self._priority = 0
-        self._parts: deque[tuple[list[Any], Callable[[list[Any]], None]]] = deque()
+        self._client = _cluster()
+        self._added = 0
+        self._follows: int | None = None
+        self._parts: list[_Part] = []
 
     def add(self, tasks: Sequence[Any], then: Callable[[list[Any]], T | Later[T]]) -> Later[T]:
         """One part: its tasks, and what is made of their results, in the same order."""
         later: Later[T] = Later()
-        there = list(tasks) if self._client is None else self._begun(tasks)
-        self._parts.append((there, lambda results: later.take(then(results))))
+        self._added += 1
+        place = self._added if self._follows is None else self._follows
+        there = list(tasks) if self._client is None else self._client.compute(list(tasks), priority=-place)
+        bisect.insort(self._parts, _Part(place, there, lambda results: later.take(then(results))), key=_place)
         return later
 
     def compute(self, what: str, progress: Progress | None) -> None:
-        """Do all that was added, on whatever scheduler is set; threads of our own report progress."""
-        self._client = _cluster()
-        if self._client is None:
-            while self._parts:
-                parts, self._parts = self._parts, deque()
-                results = iter(compute([task for tasks, _ in parts for task in tasks], what=what, progress=progress))
-                for tasks, then in parts:
-                    then(list(itertools.islice(results, len(tasks))))
-            return
+        """Do all that was added, on the scheduler that was set when the batch was made; threads of our own report
+        progress.
+        """
+        try:
+            if self._client is None:
+                self._on_threads(what, progress)
+            else:
+                self._on_cluster(what, progress)
+        finally:
+            self._follows = None
+            self._parts.clear()
+
+    def _on_threads(self, what: str, progress: Progress | None) -> None:
+        while self._parts:
+            parts, self._parts = self._parts, []
+            results = iter(compute([task for part in parts for task in part.tasks], what=what, progress=progress))
+            for part in parts:
+                part.then(list(itertools.islice(results, len(part.tasks))))
+
+    def _on_cluster(self, what: str, progress: Progress | None) -> None:
         if progress is not None:
             progress(what, 0.0)
-        try:
-            self._parts = deque((self._begun(tasks), then) for tasks, then in self._parts)
-            while self._parts:
-                futures, then = self._parts.popleft()
-                found = self._client.gather(futures)
-                del futures  # the workers may let go of them
-                then(found)
-        finally:
-            self._client = None
-            self._parts.clear()
+        while self._parts:
+            part = self._parts.pop(0)
+            found = self._client.gather(part.tasks)
+            part.tasks.clear()  # the workers may let go of them
+            self._follows = part.place
+            part.then(found)
         if progress is not None:
             progress(what, 1.0)
 
-    def _begun(self, tasks: Sequence[Any]) -> Any:
-        """Futures of the tasks; those of an earlier part come first."""
-        self._priority -= 1
-        return self._client.compute(list(tasks), priority=self._priority)
+
+@dataclass(slots=True)
+class _Part:
+    """``tasks``: futures of them where there is a cluster; ``place`` in the order of all parts."""
+
+    place: int
+    tasks: list[Any]
+    then: Callable[[list[Any]], None]
+
+
+def _place(part: _Part) -> int:
+    return part.place
 
 
 def _cluster() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[np.float64]
 
@@ -24,6 +25,13 @@ def standardised_error(accuracy: npt.NDArray[np.floating]) -> Array:
     centred = np.where(known, error - mean, 0)
     spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
     return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-12)
+
+
+def arrange(accuracy: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
+    """Cluster of each class and its place in the order, from (passes, classes); both on one core."""
+    series = standardised_error(accuracy)
+    with threadpool_limits(1):  # other workers have the other cores, and threads that wait for one turn it in vain
+        return clusters(series), class_order(series)
 
 
 def clusters(series: Array) -> npt.NDArray[np.int8]:
@@ -71,4 +79,4 @@ def class_order(series: Array) -> npt.NDArray[np.int32]:
     return order
 
 
-__all__ = ["CLUSTERS", "class_order", "clusters", "standardised_error"]
+__all__ = ["CLUSTERS", "arrange", "class_order", "clusters", "standardised_error"]

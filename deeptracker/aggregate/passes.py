@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from threadpoolctl import threadpool_limits
+from dask import delayed
 
-from deeptracker.aggregate.classes import class_order, clusters, standardised_error
+from deeptracker.aggregate.batch import Batch, Later
+from deeptracker.aggregate.classes import arrange
 from deeptracker.aggregate.pyramid import edges, pass_bin_sizes, pyramid
 from deeptracker.conform import build
 from deeptracker.schema.indexed import BIN_SIZES, EVENTS, REDUCTIONS
@@ -27,6 +28,7 @@ def all_table(path: str, passes: npt.NDArray[np.int64], sums: Sums, first: int) 
 
 
 def class_tables(
+    batch: Batch,
     path: str,
     passes: npt.NDArray[np.int64],
     sums: Sums,
@@ -34,7 +36,7 @@ def class_tables(
     names: npt.NDArray[Any],
     before: xr.Dataset | None,
     after: Callable[[str], int],
-) -> dict[str, xr.Dataset]:
+) -> Later[dict[str, xr.Dataset]]:
     """Answers per class of the passes that are summed, bins of passes of them, and answers per cluster of all passes.
 
     Parameters
@@ -47,6 +49,7 @@ def class_tables(
     Notes
     -----
     Clusters rest on the numbers of the table, not on the sums: the same, whether passes came at once or in parts.
+    A task finds them.
     """
     first = 0 if before is None else before.sizes["validation"]
     counts = _counts({name: values[:, :-1] for name, values in sums.items()}, first)
@@ -58,17 +61,19 @@ def class_tables(
         name: table[name].values if before is None else np.concatenate([before[name].values, table[name].values])
         for name in counts
     }
-    series = standardised_error(whole["accuracy"])
-    with threadpool_limits(1):  # workers have the other cores, and threads that wait for one turn it in vain
-        cluster, order = clusters(series), class_order(series)
-    table["cluster"].values, table["order"].values = cluster, order
-    merged = _merge(whole, cluster)
-    labels = {"validation": passes, "cluster": np.arange(merged["right"].shape[1]), "event": list(EVENTS)}
-    return {
-        f"{path}/classes": table,
-        f"{path}/clusters": build(f"{path}/clusters", _counts(merged, 0), labels),
-        **_bins(f"{path}/classes", passes, whole["accuracy"], names, after),
-    }
+
+    def tables(arranged: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]]) -> dict[str, xr.Dataset]:
+        [(cluster, order)] = arranged
+        table["cluster"].values, table["order"].values = cluster, order
+        merged = _merge(whole, cluster)
+        labels = {"validation": passes, "cluster": np.arange(merged["right"].shape[1]), "event": list(EVENTS)}
+        return {
+            f"{path}/classes": table,
+            f"{path}/clusters": build(f"{path}/clusters", _counts(merged, 0), labels),
+            **_bins(f"{path}/classes", passes, whole["accuracy"], names, after),
+        }
+
+    return batch.add([delayed(arrange, pure=False)(delayed(whole["accuracy"], pure=False))], tables)
 
 
 def _bins(

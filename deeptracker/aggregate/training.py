@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import dask.array as da
@@ -202,16 +202,19 @@ def _begin(
     outputs = {name: output for job in jobs for (where, name), output in job.outputs.items() if where == group}
     if not all(output.is_written for output in outputs.values()):
         return {}
-    # Only declared here: nothing is computed of these.
     empty = {
-        name: da.zeros(
-            (sum(output.length(*span) for span in jobs[0].spans), *output.shape), dtype=output.dtype, chunks=-1
-        )
+        name: _declared((sum(output.length(*span) for span in jobs[0].spans), *output.shape), output.dtype)
         for name, output in outputs.items()
     }
     rows = jobs[0].records // next(iter(outputs.values())).rows
     made = writer.begin(group, _dataset(group, empty, recorded, names), rows=rows, after=after)
     return {(group, name): made[name] for name in outputs}
+
+
+@cache
+def _declared(shape: tuple[int, ...], dtype: str) -> da.Array:
+    """An array of which nothing is computed; most variables have the same, and Dask takes long over each."""
+    return da.zeros(shape, dtype=dtype, chunks=-1)
 
 
 def _dataset(group: str, variables: dict[str, Any], recorded: xr.Dataset, names: dict[str, Any]) -> xr.Dataset:

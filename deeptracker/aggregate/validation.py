@@ -105,16 +105,17 @@ def index_view(batch: Batch, run: Readable, view: str, before: Earlier | None = 
             earlier_classes = before.run.dataset(f"{path}/classes").isel(validation=slice(0, first)).load()
     images = {"image": recorded["image"].values}
 
-    def tables(sums: Sums, whole: Parts) -> dict[str, xr.Dataset]:
+    def tables(sums: Sums, whole: Parts) -> dict[str, xr.Dataset] | Later[dict[str, xr.Dataset]]:
         out = {
             f"{path}/all": all_table(path, passes[first:], sums, first),
             f"{path}/images": build(f"{path}/images", image_history(whole, target), images),
             f"{path}/carry": build(f"{path}/carry", {name: whole[name] for name in _CARRIED}, images),
         }
-        if len(names):
-            after = before.after if before is not None else lambda _: 0
-            out |= class_tables(path, passes, sums, target, names, earlier_classes, after)
-        return out
+        if not len(names):
+            return out
+        after = before.after if before is not None else lambda _: 0
+        of_classes = class_tables(batch, path, passes, sums, target, names, earlier_classes, after)
+        return of_classes.then(lambda tables: out | tables)
 
     return _count(batch, source, view_windows(run, view, before), history, target, len(names), tables)
 
@@ -149,7 +150,7 @@ def _count(
     history: Parts,
     target: Any,
     classes: int,
-    then: Callable[[Sums, Parts], T],
+    then: Callable[[Sums, Parts], T | Later[T]],
 ) -> Later[T]:
     """What is made of the sums of the passes in the windows, and of the history of each image with them."""
     state: Any = history["last"]
@@ -164,7 +165,7 @@ def _count(
         if span is not spans[-1]:
             state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))
 
-    def joined(made: list[Any]) -> T:
+    def joined(made: list[Any]) -> T | Later[T]:
         *counts, history = made
         return then({name: np.concatenate([one[name] for one in counts or [nothing]]) for name in nothing}, history)
 

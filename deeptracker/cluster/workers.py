@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from deeptracker.errors import InputError, MissingExtraError
@@ -24,19 +25,25 @@ ENVIRONMENT = {
 
 
 def ready(client: Client, number: int, seconds: float, remedy: str) -> None:
-    """Wait until so many workers are there, and have all of them, and those that come later, keep freed memory.
+    """Wait until so many workers are there, and prepare all of them, and those that come later.
 
     Raises
     ------
-    InputError : they did not come in time.
+    InputError : they did not come in time, or have another version of this package, which cannot prepare them.
     """
-    from deeptracker.cluster.memory import KeepFreed
+    from deeptracker.cluster.plugins import KeepFreed, Load
 
-    client.register_plugin(KeepFreed())
+    unlike = f"they cannot load deeptracker {version('deeptracker')}: have they got another version?"
     try:
+        for plugin in (KeepFreed(), Load()):
+            client.register_plugin(plugin)
         client.wait_for_workers(number, timeout=seconds)
+    except (ImportError, AttributeError) as error:  # what a worker says that is there already
+        raise InputError(f"workers are of no use: {unlike} ({first_line(error)})") from None
     except TimeoutError:
         here = len(client.scheduler_info(n_workers=-1)["workers"])
+        if here >= number:
+            remedy = unlike
         raise InputError(f"{here} of {number} workers came within {seconds:g} s: {remedy}") from None
 
 

@@ -34,20 +34,20 @@ def tasks(*numbers: int) -> list[Any]:
 
 
 def test_parts__get_their_own_results_in_the_order_of_their_tasks(scheduler: Any) -> None:
-    batch = Batch()
-    one, none, two = batch.add(tasks(-3, 1, -2), tuple), batch.add([], tuple), batch.add(tasks(-9), tuple)
-    doubled = two.then(lambda values: [2 * value for value in values])
     with dask.config.set(scheduler=scheduler):
+        batch = Batch()
+        one, none, two = batch.add(tasks(-3, 1, -2), tuple), batch.add([], tuple), batch.add(tasks(-9), tuple)
+        doubled = two.then(lambda values: [2 * value for value in values])
         batch.compute("parts", None)
     assert (one.value, none.value, two.value, doubled.value) == ((3, 1, 2), (), (9,), [18])
 
 
 def test_part__that_is_added_by_another_is_done_too(scheduler: Any) -> None:
-    batch = Batch()
-    first = batch.add(tasks(-1, -2), sum)
-    more = first.then(lambda total: batch.add(tasks(-total, 10), sum))
-    last = more.then(lambda total: batch.add(tasks(-total), sum).then(str))
     with dask.config.set(scheduler=scheduler):
+        batch = Batch()
+        first = batch.add(tasks(-1, -2), sum)
+        more = first.then(lambda total: batch.add(tasks(-total, 10), sum))
+        last = more.then(lambda total: batch.add(tasks(-total), sum).then(str))
         batch.compute("parts", None)
     assert (first.value, more.value, last.value) == (3, 13, "13")
 
@@ -59,10 +59,10 @@ def test_cluster__works_on_other_parts_while_something_is_made_of_one(tmp_path: 
             time.sleep(0.01)
         return path.exists()
 
-    batch = Batch()
-    made = batch.add(tasks(1), lambda _: (tmp_path / "made").touch())
-    waited = batch.add([dask.delayed(seen, pure=False)(tmp_path / "made")], all)
     with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch = Batch()
+        made = batch.add(tasks(1), lambda _: (tmp_path / "made").touch())
+        waited = batch.add([dask.delayed(seen, pure=False)(tmp_path / "made")], all)
         batch.compute("parts", None)
     assert waited.value
     assert made.value is None
@@ -73,19 +73,52 @@ def test_cluster__begins_parts_in_the_order_in_which_they_were_added(tmp_path: P
         with (tmp_path / "order").open("a") as file:
             file.write(name)
 
-    batch = Batch()
-    for name in "abc":
-        batch.add([dask.delayed(note, pure=False)(name) for _ in range(10)], list)
     with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch = Batch()
+        for name in "abc":
+            batch.add([dask.delayed(note, pure=False)(name) for _ in range(10)], list)
         batch.compute("parts", None)
     assert (tmp_path / "order").read_text() == 10 * "a" + 10 * "b" + 10 * "c"
 
 
+def test_cluster__does_what_follows_on_a_part_before_parts_that_were_added_later(tmp_path: Path) -> None:
+    def note(name: str, seconds: float) -> None:
+        time.sleep(seconds)
+        with (tmp_path / "order").open("a") as file:
+            file.write(name)
+
+    def noting(name: str, *, times: int = 1, seconds: float = 0.0) -> list[Any]:
+        return [dask.delayed(note, pure=False)(name, seconds) for _ in range(times)]
+
+    with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch, made = Batch(), []
+        first = batch.add(noting("a"), list)
+        later = batch.add(noting("b", times=40, seconds=0.05), list)
+        first.then(lambda _: batch.add(noting("c"), list)).then(lambda _: made.append("c"))
+        later.then(lambda _: made.append("b"))
+        batch.compute("parts", None)
+    order = (tmp_path / "order").read_text()
+    assert order.replace("c", "") == "a" + 40 * "b"
+    assert order.index("c") < 30
+    assert made == ["c", "b"]
+
+
+def test_cluster__begins_at_once(tmp_path: Path) -> None:
+    with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch = Batch()
+        batch.add([dask.delayed(Path.touch, pure=False)(tmp_path / "begun")], list)
+        end = time.monotonic() + 20
+        while not (tmp_path / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert (tmp_path / "begun").exists()
+
+
 def test_failure__of_a_part_is_raised_and_leaves_nothing_to_do(scheduler: Any) -> None:
-    batch, done = Batch(), []
-    batch.add([dask.delayed(int, pure=False)("none")], list)
-    batch.add(tasks(1), done.append)
+    done: list[Any] = []
     with dask.config.set(scheduler=scheduler):
+        batch = Batch()
+        batch.add([dask.delayed(int, pure=False)("none")], list)
+        batch.add(tasks(1), done.append)
         with pytest.raises(ValueError, match="none"):
             batch.compute("parts", None)
         batch.compute("nothing", None)

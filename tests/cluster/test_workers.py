@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from distributed import Client
+from distributed import Client, WorkerPlugin
 from same import assert_same
 
 from deeptracker.aggregate import windows
 from deeptracker.analysis import analyze
-from deeptracker.cluster import Profile, connect
+from deeptracker.cluster import Profile, connect, plugins
+from deeptracker.errors import InputError
 from deeptracker.store import Run
 
 
@@ -84,3 +88,24 @@ def test_workers__keep_what_was_freed_for_the_next_array(client: Client) -> None
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     assert max(client.run(pages).values()) < 5_000  # of 40,960; also of a worker that came in a killed one's place
+
+
+def test_workers__have_loaded_what_tasks_call_before_the_first_comes(client: Client) -> None:
+    assert all(client.run(lambda: "deeptracker.analysis" in sys.modules).values())  # also the killed one's successor
+
+
+def test_workers__that_cannot_load_this_version_are_named_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lacking(WorkerPlugin):
+        name = "deeptracker-load"
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return importlib.import_module, ("deeptracker.of_another_version",)
+
+    monkeypatch.setattr(plugins, "Load", Lacking)
+    with (
+        pytest.raises(
+            InputError, match=r"workers .*: they cannot load deeptracker .*: have they got another version"
+        ),
+        connect(Profile(workers=1, wait=4)),
+    ):
+        pass

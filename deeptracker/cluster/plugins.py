@@ -1,11 +1,15 @@
-"""What workers do with memory that was freed."""
+"""What workers do as soon as they are there: load what tasks need, and keep memory that was freed."""
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 from typing import Any
 
 from distributed import WorkerPlugin
+
+TASKS = "deeptracker.analysis"
+"""The module that loads whatever tasks of an analysis call: a second or two, with compiled kernels."""
 
 _TRIM, _MAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
 _KEPT, _MAPPED = 128 << 20, 32 << 20  # bytes; the latter is the most that glibc takes
@@ -30,4 +34,14 @@ class KeepFreed(WorkerPlugin):
         choose(_TRIM, _KEPT)
 
 
-__all__ = ["KeepFreed"]
+class Load(WorkerPlugin):
+    """Load what tasks need before the first of them comes."""
+
+    name = "deeptracker-load"
+
+    def setup(self, worker: Any) -> None:
+        """In the worker's process, as soon as it is there."""
+        importlib.import_module(TASKS)
+
+
+__all__ = ["KeepFreed", "Load"]
