@@ -34,6 +34,7 @@ about three times the log.
 """
 
 _LIBRARIES = 400 << 20  # what a worker takes before it does anything
+_KEPT = 128 << 20  # what it keeps at most of what was freed
 
 _log = logging.getLogger("deeptracker")
 
@@ -53,10 +54,10 @@ class Forecast:
 
     @property
     def peak(self) -> int:
-        """Bytes of a worker with one thread at its largest: its libraries and two tasks' arrays, since memory that
-        one task lets go of is not at once the system's again.
+        """Bytes of a worker with one thread at its largest: its libraries, what it keeps of freed memory, and two
+        tasks' arrays, since what one task lets go of is not at once there for the next.
         """
-        return _LIBRARIES + 2 * self.cost.task_bytes
+        return _LIBRARIES + _KEPT + 2 * self.cost.task_bytes
 
     def __str__(self) -> str:
         stages = ", ".join(self.stages)

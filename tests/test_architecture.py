@@ -33,6 +33,7 @@ FLOORS = [
     {"view"},
     {"app", "export"},
     {"demo"},
+    {"trials"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

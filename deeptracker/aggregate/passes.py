@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from dask import delayed
 
-from deeptracker.aggregate.batch import Batch, Later
-from deeptracker.aggregate.classes import arrange
 from deeptracker.aggregate.pyramid import edges, pass_bin_sizes, pyramid
 from deeptracker.conform import build
 from deeptracker.schema.indexed import BIN_SIZES, EVENTS, REDUCTIONS
@@ -28,52 +25,43 @@ def all_table(path: str, passes: npt.NDArray[np.int64], sums: Sums, first: int) 
 
 
 def class_tables(
-    batch: Batch,
     path: str,
     passes: npt.NDArray[np.int64],
     sums: Sums,
     target: npt.NDArray[np.integer],
     names: npt.NDArray[Any],
+    arranged: tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]],
     before: xr.Dataset | None,
     after: Callable[[str], int],
-) -> Later[dict[str, xr.Dataset]]:
+) -> dict[str, xr.Dataset]:
     """Answers per class of the passes that are summed, bins of passes of them, and answers per cluster of all passes.
 
     Parameters
     ----------
     passes, sums : all passes, and the sums of those that follow ``before``.
     target, names : class of each image, and the names of the classes.
+    arranged : cluster of each class, and its place in the order.
     before : the table of the passes before, or None.
     after : table → its first rows that an earlier index has for good, and that are left out.
-
-    Notes
-    -----
-    Clusters rest on the numbers of the table, not on the sums: the same, whether passes came at once or in parts.
-    A task finds them.
     """
     first = 0 if before is None else before.sizes["validation"]
     counts = _counts({name: values[:, :-1] for name, values in sums.items()}, first)
     axes: dict[str, Any] = {"class": names, "event": list(EVENTS)}
     size = np.bincount(target[target >= 0], minlength=len(names))
-    constant = {"images": size, "cluster": np.zeros(len(names), np.int8), "order": np.arange(len(names))}
+    cluster, order = arranged
+    constant = {"images": size, "cluster": cluster, "order": order}
     table = build(f"{path}/classes", {**counts, **constant}, {**axes, "validation": passes[first:]})
     whole = {
         name: table[name].values if before is None else np.concatenate([before[name].values, table[name].values])
         for name in counts
     }
-
-    def tables(arranged: list[tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]]) -> dict[str, xr.Dataset]:
-        [(cluster, order)] = arranged
-        table["cluster"].values, table["order"].values = cluster, order
-        merged = _merge(whole, cluster)
-        labels = {"validation": passes, "cluster": np.arange(merged["right"].shape[1]), "event": list(EVENTS)}
-        return {
-            f"{path}/classes": table,
-            f"{path}/clusters": build(f"{path}/clusters", _counts(merged, 0), labels),
-            **_bins(f"{path}/classes", passes, whole["accuracy"], names, after),
-        }
-
-    return batch.add([delayed(arrange, pure=False)(delayed(whole["accuracy"], pure=False))], tables)
+    merged = _merge(whole, cluster)
+    labels = {"validation": passes, "cluster": np.arange(merged["right"].shape[1]), "event": list(EVENTS)}
+    return {
+        f"{path}/classes": table,
+        f"{path}/clusters": build(f"{path}/clusters", _counts(merged, 0), labels),
+        **_bins(f"{path}/classes", passes, whole["accuracy"], names, after),
+    }
 
 
 def _bins(
@@ -119,6 +107,12 @@ def _merge(counts: Mapping[str, Any], cluster: npt.NDArray[np.int8]) -> dict[str
     return out
 
 
+def accuracy(sums: Sums) -> npt.NDArray[np.float32]:
+    """Share of right answers, NaN where none was evaluated; (passes, groups)."""
+    empty = np.full(sums["right"].shape, np.nan)
+    return np.divide(sums["right"], sums["evaluated"], out=empty, where=sums["evaluated"] > 0).astype(np.float32)
+
+
 def _counts(sums: Sums, first: int) -> dict[str, npt.NDArray[Any]]:
     """Variables of a table from sums of (passes, groups); events of pass 0 are −1: it has none before it."""
     empty = np.full(sums["right"].shape, np.nan)
@@ -127,11 +121,11 @@ def _counts(sums: Sums, first: int) -> dict[str, npt.NDArray[Any]]:
         events[:1] = -1
     return {
         "evaluated": sums["evaluated"].astype(np.int32),
-        "accuracy": np.divide(sums["right"], sums["evaluated"], out=empty.copy(), where=sums["evaluated"] > 0),
+        "accuracy": accuracy(sums),
         "loss": np.divide(sums["loss"], sums["losses"], out=empty, where=sums["losses"] > 0),
         "losses": sums["losses"].astype(np.int32),
         "event_counts": events,
     }
 
 
-__all__ = ["Sums", "all_table", "class_tables"]
+__all__ = ["Sums", "accuracy", "all_table", "class_tables"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,13 +23,26 @@ from deeptracker.aggregate.answers import (
 )
 from deeptracker.aggregate.batch import Batch, Later
 from deeptracker.aggregate.grown import Earlier
-from deeptracker.aggregate.passes import Sums, all_table, class_tables
+from deeptracker.aggregate.classes import arrange
+from deeptracker.aggregate.passes import Sums, accuracy, all_table, class_tables
 from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import build
 
 T = TypeVar("T")
 
 _CARRIED = ("last", "evaluated", "right", "moments")
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """The table of classes of an earlier index, up to pass number ``passes``."""
+
+    run: Readable
+    path: str
+    passes: int
+
+    def dataset(self) -> xr.Dataset:
+        return self.run.dataset(self.path).isel(validation=slice(0, self.passes))
 
 
 def _last(source: Source, start: int, stop: int) -> npt.NDArray[np.int8]:
@@ -45,6 +59,16 @@ def _window(source: Source, start: int, stop: int, before: Any, target: Any, cla
 
 def _counted(window: tuple[Sums, Parts]) -> Sums:
     return window[0]
+
+
+def _accuracies(window: tuple[Sums, Parts]) -> npt.NDArray[np.float32]:
+    """Of the classes, as the table will have them: the same, whether passes came at once or in parts."""
+    return accuracy({name: values[:, :-1] for name, values in window[0].items()})
+
+
+def _arranged(before: _Classes | None, *accuracies: npt.NDArray[np.float32]) -> Any:
+    known = [] if before is None else [before.dataset()["accuracy"].values]
+    return arrange(np.concatenate([*known, *accuracies]))
 
 
 def _with(history: Parts, window: tuple[Sums, Parts]) -> Parts:
@@ -102,22 +126,23 @@ def index_view(batch: Batch, run: Readable, view: str, before: Earlier | None = 
     if before is not None and (first := before.rows.get(f"validation/{view}", 0)):
         history = _so_far(before, path)
         if len(names):
-            earlier_classes = before.run.dataset(f"{path}/classes").isel(validation=slice(0, first)).load()
+            earlier_classes = _Classes(before.run, f"{path}/classes", first)
     images = {"image": recorded["image"].values}
 
-    def tables(sums: Sums, whole: Parts) -> dict[str, xr.Dataset] | Later[dict[str, xr.Dataset]]:
+    def tables(sums: Sums, whole: Parts, arranged: Any) -> dict[str, xr.Dataset]:
         out = {
             f"{path}/all": all_table(path, passes[first:], sums, first),
             f"{path}/images": build(f"{path}/images", image_history(whole, target), images),
             f"{path}/carry": build(f"{path}/carry", {name: whole[name] for name in _CARRIED}, images),
         }
-        if not len(names):
-            return out
-        after = before.after if before is not None else lambda _: 0
-        of_classes = class_tables(batch, path, passes, sums, target, names, earlier_classes, after)
-        return of_classes.then(lambda tables: out | tables)
+        if len(names):
+            after = before.after if before is not None else lambda _: 0
+            known = None if earlier_classes is None else earlier_classes.dataset().load()
+            out |= class_tables(path, passes, sums, target, names, arranged, known, after)
+        return out
 
-    return _count(batch, source, view_windows(run, view, before), history, target, len(names), tables)
+    spans = view_windows(run, view, before)
+    return _count(batch, source, spans, history, target, len(names), earlier_classes, tables)
 
 
 def view_windows(run: Readable, view: str, before: Earlier | None = None) -> list[tuple[int, int]]:
@@ -150,26 +175,35 @@ def _count(
     history: Parts,
     target: Any,
     classes: int,
-    then: Callable[[Sums, Parts], T | Later[T]],
+    before: _Classes | None,
+    then: Callable[[Sums, Parts, Any], T],
 ) -> Later[T]:
-    """What is made of the sums of the passes in the windows, and of the history of each image with them."""
+    """What is made of the sums of the passes in the windows, of the history of each image with them, and of what
+    classes are arranged by: their accuracies, those ``before`` among them.
+    """
     state: Any = history["last"]
     none = np.empty((0, len(target)), np.int8)
     nothing = window_counts(none, none.astype(np.float16), state, target, classes)
-    tasks, shared, so_far = [], delayed(target), delayed(history, pure=False)
+    tasks, accuracies, shared, so_far = [], [], delayed(target), delayed(history, pure=False)
     for span in spans:
         window = delayed(_window, pure=False)(source, *span, state, shared, classes)
         tasks.append(delayed(_counted, pure=False)(window))
+        if classes:
+            accuracies.append(delayed(_accuracies, pure=False)(window))
         # Each history is let go of as soon as the next one is there: what is held does not grow with the passes.
         so_far = delayed(_with, pure=False)(so_far, window)
         if span is not spans[-1]:
             state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))
 
-    def joined(made: list[Any]) -> T | Later[T]:
-        *counts, history = made
-        return then({name: np.concatenate([one[name] for one in counts or [nothing]]) for name in nothing}, history)
+    known = delayed(before, pure=False, traverse=False)
+    arranged = delayed(_arranged, pure=False)(known, *accuracies) if classes else delayed(None)
 
-    return batch.add([*tasks, so_far], joined)
+    def joined(made: list[Any]) -> T:
+        *counts, history, arranged = made
+        sums = {name: np.concatenate([one[name] for one in counts or [nothing]]) for name in nothing}
+        return then(sums, history, arranged)
+
+    return batch.add([*tasks, so_far, arranged], joined)
 
 
 __all__ = ["index_view", "targets", "view_windows"]
