@@ -22,8 +22,8 @@ from deeptracker.aggregate.answers import (
     window_counts,
 )
 from deeptracker.aggregate.batch import Batch, Later
-from deeptracker.aggregate.grown import Earlier
 from deeptracker.aggregate.classes import arrange
+from deeptracker.aggregate.grown import Earlier
 from deeptracker.aggregate.passes import Sums, accuracy, all_table, class_tables
 from deeptracker.aggregate.windows import Readable, Source, windows
 from deeptracker.conform import build

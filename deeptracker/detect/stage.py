@@ -15,6 +15,7 @@ from deeptracker.detect.alarms import Alarm, class_alarms, parameter_alarms, rat
 from deeptracker.detect.answers import Answers, score_answers
 from deeptracker.detect.carried import earlier
 from deeptracker.detect.events import Names, document, join, rank, rate_label
+from deeptracker.detect.few import few_events
 from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
 from deeptracker.detect.scored import score_run
@@ -66,6 +67,7 @@ def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None
         documents = find_events(
             run, None if parameters is None else parameters.value, [part.value for part in answers], rates
         )
+        documents = rank(documents + few_events(run))
         if before is not None:
             documents = rank(before.join(documents))
         writer.put("anomalies/events", _event_table(documents))

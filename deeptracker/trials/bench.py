@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from deeptracker.demo.images import load_images
+from deeptracker.detect import detect
 from deeptracker.store import Run, open_run
 from deeptracker.testing.faults import plant
 from deeptracker.trials.baselines import baselines
@@ -26,6 +27,7 @@ from deeptracker.trials.judge import judge
 from deeptracker.trials.settings import SETTINGS, Setting
 
 TWINS = 5
+WITHOUT = {"ours without filters": ("filters", "layers"), "ours without images": ("validation",)}
 FIRST_ORDER = 1_000  # twins' orders count from here, those of the base trainings are their seeds
 _MEASURED = "iteration", "validation", "records", "passes"
 
@@ -215,6 +217,7 @@ def _conclude(out: Path, path: Path, told: dict[str, Any], began: float, effect:
     )  # fmt: skip
     result = told | {
         "verdict": dataclasses.asdict(verdict),
+        "without": {name: _without(run, groups, told, effect) for name, groups in WITHOUT.items()},
         "events": [{name: _short(event[name]) for name in _KEPT} for event in mine],
         "records": int(run.dataset("scalars").sizes["iteration"]),
         "seconds": round(time.perf_counter() - began, 1),
@@ -224,6 +227,14 @@ def _conclude(out: Path, path: Path, told: dict[str, Any], began: float, effect:
     aside.rename(out)
     shutil.rmtree(path)
     print(_line(result), flush=True)
+
+
+def _without(run: Run, rooms: tuple[str, ...], told: dict[str, Any], effect: Effect | None) -> dict[str, Any]:
+    """Verdict of an analysis of the run without some of its groups; it takes the place of the one before."""
+    groups = {path: rows for path, rows in run.commit.groups.items() if path.partition("/")[0] not in rooms}
+    found = detect(dataclasses.replace(run, commit=dataclasses.replace(run.commit, groups=groups)))
+    events = [event for event in found.event_documents() if event["kind"] == "anomaly"]
+    return dataclasses.asdict(judge(told["truth"], effect, [e for e in events if e["iteration"] >= told["first"]]))
 
 
 def _short(value: Any) -> Any:

@@ -120,10 +120,12 @@ class Figures:
         among = self.faults(setting)
         if not among or not self.clean:
             return {}
-        out = {}
+        places = {name: [one["without"][name]["place"] or 0 for one in among] for name in among[0].get("without", {})}
         for name in self._heights(among[0]):
             levels = {of: self._level(name, of) for of in {one["setting"] for one in among}}
-            theirs = [self._place(one, name, levels[one["setting"]]) for one in among]
+            places[name] = [self._place(one, name, levels[one["setting"]]) for one in among]
+        out = {}
+        for name, theirs in places.items():
             first = [float(place == 1) for place in theirs]
             less = [float(one["verdict"]["place"] == 1) - own for one, own in zip(among, first, strict=True)]
             five = [float(0 < place <= 5) for place in theirs]
