@@ -38,6 +38,11 @@ class Step:
     height: float
     lasts: bool
 
+    @property
+    def falls(self) -> bool:
+        """Whether updates became smaller."""
+        return bool(self.factors[0] < 1)
+
 
 def steps(sizes: Array, log_rate: Array | None = None) -> list[Step]:
     """Steps of the layers' updates, highest first.
@@ -50,7 +55,8 @@ def steps(sizes: Array, log_rate: Array | None = None) -> list[Step]:
     Notes
     -----
     The change of the logarithm from record to record, less its median over the run, in robust deviations (1.4826 ×
-    the median absolute deviation) of the same layer's changes. Those of one direction at one record are one step.
+    the median absolute deviation) of the same layer's changes. Those of one direction at one record are one step;
+    what goes on in that direction at the next record, in as many layers or fewer, belongs to it.
     """
     series = np.log(sizes, out=np.full_like(sizes, np.nan), where=sizes > 0)
     if log_rate is not None:
@@ -71,7 +77,9 @@ def steps(sizes: Array, log_rate: Array | None = None) -> list[Step]:
             if len(layers):
                 out.append(Step(record, layers, np.exp(change[record, layers]), float(np.median(height[layers])),
                                 _lasts(series[:, layers], record)))  # fmt: skip
-    return sorted(out, key=lambda step: (-len(step.layers), -step.height))
+    own = {(step.record, step.falls): len(step.layers) for step in out}
+    first = [step for step in out if own.get((step.record - 1, step.falls), 0) < len(step.layers)]
+    return sorted(first, key=lambda step: (-len(step.layers), -step.height))
 
 
 def _lasts(series: Array, record: int) -> bool:
@@ -119,10 +127,9 @@ def _document(
     after = int(iteration[min(step.record + 5, len(iteration) - 1)])
     together = len(step.layers) >= max(_SHARED * len(names), 2)
     cause = "lr-change" if together and step.lasts and not rate_known else "unknown"
-    falls = step.factors[0] < 1
-    times = np.sort(1 / step.factors if falls else step.factors)
+    times = np.sort(1 / step.factors if step.falls else step.factors)
     size = f"{times[0]:.2g}" if len(times) == 1 else f"{times[0]:.2g}–{times[-1]:.2g}"
-    verb = "smaller" if falls else "larger"
+    verb = "smaller" if step.falls else "larger"
     whose = f"of {len(step.layers)} of {len(names)} layers" if len(step.layers) > 1 else f"of {names[step.layers[0]]}"
     expression = f"run.layers.update_ratio2.sel(iteration=slice({before}, {after}))"
     evidence = [(f"updates {whose} were {size} times {verb} at {at} than at the record before", True)]

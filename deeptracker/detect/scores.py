@@ -17,6 +17,8 @@ LEAST_FILTERS = 8
 ROWS = 64
 """Worked on at once, step after step: few enough to stay in the processor's cache."""
 _FEW_PLACES = 8  # that a partition finds sooner than a sort
+RESOLUTION = 2.0**-22
+"""Steps of float32 in a logarithm, or around one, are half of it: no scale is smaller, or each step is an anomaly."""
 _TO_DEVIATION = 1.4826  # median absolute deviation of a normal → its standard deviation
 
 
@@ -88,4 +90,4 @@ def _shared(common_of: Index) -> dict[int, Index]:
 
 
 def _divide(top: Array, bottom: Array) -> Array:
-    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+    return np.divide(top, np.maximum(bottom, RESOLUTION), out=np.full_like(top, np.nan), where=bottom > 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import multiprocessing
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -238,10 +239,12 @@ def _without(run: Run, rooms: tuple[str, ...], told: dict[str, Any], effect: Eff
 
 
 def _short(value: Any) -> Any:
-    return value[:5] if isinstance(value, list) else value
+    """The first of many; of evidence its words."""
+    some = value[:5] if isinstance(value, list) else value
+    return [one["text"] if isinstance(one, dict) else one for one in some] if isinstance(some, list) else some
 
 
-_KEPT = ("iteration", "known_at", "end", "cause", "layers", "classes", "false_per_1000")
+_KEPT = ("iteration", "known_at", "end", "cause", "layers", "classes", "false_per_1000", "evidence")
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -259,7 +262,7 @@ def _line(result: dict[str, Any]) -> str:
 
 def _start() -> None:
     torch.set_num_threads(1)
-    logging.getLogger("deeptracker").setLevel(logging.ERROR)  # a resumed run says so each time
+    sys.stderr = Path(os.devnull).open("w")  # a recording says a line whenever it ends
 
 
 __all__ = ["TWINS", "Bench", "Plan"]

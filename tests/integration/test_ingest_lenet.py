@@ -61,6 +61,16 @@ def test_series__update_ratios_of_all_202_filters_are_those_of_the_files(run: An
     np.testing.assert_allclose(found, np.concatenate(want), rtol=1e-4)
 
 
+def test_events__the_falls_rank_first_uncalibrated_as_a_likely_change_of_the_rate(run: Any) -> None:
+    events = run.event_documents()
+    first = events[: len(DROPS)]
+    assert sorted(event["iteration"] for event in first) == list(DROPS)
+    assert {event["cause"] for event in first} == {"lr-change"}
+    assert all(len(event["layers"]) == 5 for event in first)
+    assert {event["false_per_1000"] for event in events} == {None}
+    assert all(len(event["layers"]) < 5 for event in events[len(DROPS) :])
+
+
 def test_layer_view__shows_the_falls_as_values_of_every_layer(run: Any) -> None:
     view = layers(run, variable="update_ratio2")  # few records: values, not deviations
     assert "Shown: size of the update relative to the weights" in view.children[0].text

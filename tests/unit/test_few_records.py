@@ -1,4 +1,4 @@
-"""Runs too short for alarms: what stands out is shown, uncalibrated; a common, lasting step is most likely the rate."""
+"""Runs too short for alarms: what stands out is shown, uncalibrated; a common, lasting step is likely the rate."""
 
 from __future__ import annotations
 
@@ -48,3 +48,10 @@ def test_steps__missing_and_still_layers_are_left_out() -> None:
     values[:, 1], values[:, 3] = np.nan, 0
     assert sorted(steps(values)[0].layers.tolist()) == [0, 2, 4]
     assert steps(np.full((30, 2), np.nan)) == []
+
+
+def test_steps__what_follows_in_the_same_direction_belongs_to_the_step() -> None:
+    values = sizes()
+    values[16:] /= 5
+    values[17:, :2] /= 3
+    assert [(step.record, len(step.layers)) for step in steps(values) if len(step.layers) > 1] == [(16, 5)]

@@ -170,3 +170,13 @@ def test_class_score__is_nan_before_40_passes_and_rarely_high_after() -> None:
     z = np.stack([class_z(flipping(120, seed)) for seed in range(5)])
     assert np.isnan(z[:, :40]).all()
     assert np.nanmax(z[:, 40:]) < 6
+
+
+def test_score__weights_that_only_decay_step_by_step_of_float32_are_no_anomaly() -> None:
+    rng = np.random.default_rng(0)
+    decay = np.exp(-8.9e-6 * np.arange(500))[None] * rng.uniform(0.1, 0.16, 32)[:, None]
+    stored = np.log(decay.astype(np.float32).astype(float))
+    change = np.diff(stored, prepend=stored[:, :1])
+    assert len(np.unique(change)) > 1
+    filters, _ = score(change, np.zeros(500, np.int64), np.zeros(32, np.int64), np.zeros(1, np.int64))
+    assert np.nanmax(np.abs(filters)) < 3
