@@ -110,12 +110,21 @@ def events(
     run: RunPath,
     top: Annotated[int | None, typer.Option(min=1, help="Only the N strongest; labels come along.")] = None,
     as_json: AsJson = False,
+    on: Annotated[int | None, typer.Option(metavar="RANK", min=1, help="Keep a remark on this event first.")] = None,
+    verdict: Annotated[str | None, typer.Option(help="Of the remark: confirmed or dismissed.")] = None,
+    note: Annotated[
+        str, typer.Option(help="Of the remark; with neither, it is taken back.", show_default=False)
+    ] = "",
 ) -> None:
     """What was unusual, strongest first, with evidence."""
     from deeptracker.cli.events import print_events, select
     from deeptracker.store import open_run
 
     opened = open_run(run)
+    if on is not None:
+        opened.remark(on, verdict, note)
+    elif verdict is not None or note:
+        raise typer.BadParameter("say which event it is about: --on RANK", param_hint="--verdict, --note")
     if as_json:
         _print_json({"schema": 1, "events": select(opened.event_documents(), top)})
     else:

@@ -71,7 +71,7 @@ def _table(documents: list[dict[str, Any]], with_evidence: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("iteration", justify="right", no_wrap=True)
-    table.add_column("cause", style="bold", no_wrap=True)
+    table.add_column("cause", style="bold", overflow="fold")
     table.add_column("layers", overflow="fold")
     table.add_column("classes", overflow="fold")
     table.add_column("false per 1,000", justify="right", no_wrap=True)
@@ -81,13 +81,21 @@ def _table(documents: list[dict[str, Any]], with_evidence: bool) -> Table:
         cells = (
             str(document["rank"]),
             f"{document['iteration']:,}",
-            escape(str(document["cause"])),
+            escape(str(document["cause"])) + _remark(document),
             escape(_several(document["layers"])),
             escape(_several(document["classes"])),
             _rate(document.get("false_per_1000")),
         )
         table.add_row(*cells, *([escape(_evidence(document))] if with_evidence else []))
     return table
+
+
+def _remark(document: dict[str, Any]) -> str:
+    """What a person said of it, under its cause."""
+    said = document.get("remark") or {}
+    words = [said.get("verdict") or "", escape(said.get("note") or "")]
+    text = ": ".join(word for word in words if word)
+    return f"\n[dim not bold]{text}[/]" if text else ""
 
 
 def _rate(rate: float | None) -> str:

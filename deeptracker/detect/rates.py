@@ -72,13 +72,16 @@ def segments(rates: Array, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     """First record of the segment that each record belongs to.
 
     ``rates`` is (records, groups), ``steps`` (records,) optimizer steps since the previous record. A segment ends at
-    a jump of any group's learning rate and where the spacing changes: windows never mix either.
+    a jump of any group's learning rate and where the spacing changes: windows never mix either. A spacing that is
+    not known (−1: the first record after a resume) is that of the record before.
     """
     breaks = np.zeros(len(steps), bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         for group in range(rates.shape[1]):
             breaks[jumps(np.log(rates[:, group]))] = True
     if len(steps) > 2:
-        breaks[2:] |= steps[2:] != steps[1:-1]
+        known = np.maximum.accumulate(np.where(steps >= 0, np.arange(len(steps)), 0))
+        spacing = steps[known]
+        breaks[2:] |= spacing[2:] != spacing[1:-1]
     starts = np.where(breaks, np.arange(len(steps)), 0)
     return np.maximum.accumulate(starts).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Labels of the axes: (layer, channel) of every filter, names of layers, ids of images."""
+"""Labels of the axes: (layer, channel) of every filter, names of layers, ids of images. And Dask chunks."""
 
 from __future__ import annotations
 
@@ -76,4 +76,15 @@ def labelled(
     return dataset
 
 
-__all__ = ["filter_labels", "labelled"]
+def chunked(dataset: xr.Dataset, rows: int) -> xr.Dataset:
+    """Dask chunks: ``rows`` along the first axis of every variable, all of the other axes."""
+    variables = {}
+    for name, variable in dataset.variables.items():
+        if name in dataset.coords or not variable.ndim or variable.dtype.kind == "O":
+            continue
+        chunks = dict.fromkeys(variable.dims[1:], -1) | {variable.dims[0]: rows if variable.shape[0] else -1}
+        variables[name] = variable.chunk(chunks)
+    return dataset.assign(variables)
+
+
+__all__ = ["chunked", "filter_labels", "labelled"]

@@ -21,10 +21,11 @@ from deeptracker.schema.derived import STAGES
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import read_table
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.labels import labelled
+from deeptracker.store.labels import chunked, labelled
 from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain
 from deeptracker.store.missing import why_missing
 from deeptracker.store.place import Place, run_place
+from deeptracker.store.remarks import Remark, keep_remark, load_remarks, remarked
 from deeptracker.store.space import bytes_by_group, thinned_table
 from deeptracker.store.stage import StageWriter, load_stages
 from deeptracker.store.tables import read_group, variable_attributes
@@ -123,7 +124,7 @@ class Run:
             dataset, rows = self._whole(group)
         if group != "architecture":
             dataset = labelled(dataset, self._architecture, self._images_of(group), self._architecture_key)
-        return _chunked(dataset, rows) if dask else dataset
+        return chunked(dataset, rows) if dask else dataset
 
     def _growing(self, group: str) -> tuple[xr.Dataset, int]:
         growth = self.commit.groups[group]
@@ -262,7 +263,8 @@ class Run:
         return StageWriter(self.path, stage, {"generation": self.generation, **provenance}, before)
 
     def event_documents(self) -> list[dict[str, Any]]:
-        """Ranked events and labels, one dictionary each, as ``deeptracker events --json`` prints them.
+        """Ranked events and labels, one dictionary each, as ``deeptracker events --json`` prints them, with what was
+        said of each as ``remark``.
 
         Raises
         ------
@@ -272,27 +274,26 @@ class Run:
         events = self.dataset("anomalies/events")
         documents = [json.loads(str(text)) for text in events["document"].values]
         # Anomalies come first, strongest first; labels have no place among them.
-        return sorted(documents, key=lambda d: (d.get("kind") == "label", d.get("rank") or 0))
+        ranked = sorted(documents, key=lambda d: (d.get("kind") == "label", d.get("rank") or 0))
+        return remarked(ranked, load_remarks(self.path))
+
+    def remark(self, rank: int, verdict: str | None = None, note: str = "") -> Remark:
+        """Keep what a person says of the event of this rank, in place of what was said before.
+
+        ``verdict`` is ``confirmed``, ``dismissed`` or None; with neither, an earlier remark is taken back.
+
+        Raises InputError (no such rank or verdict) and LockedRunError (another process keeps one just now).
+        """
+        return keep_remark(self.path, self.event_documents(), rank, verdict, note)
 
     def events(self) -> pd.DataFrame:
         """Ranked events and labels, one row each; columns are the fields of the JSON format."""
-        fields = "rank kind cause iteration known_at end layers filters classes images false_per_1000 evidence"
+        fields = "rank kind cause iteration known_at end layers filters classes images false_per_1000 evidence remark"
         return pd.DataFrame(self.event_documents(), columns=fields.split())
 
 
 def _is_static(path: str) -> bool:
     return path.split("/")[0] not in {"scalars", "filters", "layers", "validation", "weights", "batches"}
-
-
-def _chunked(dataset: xr.Dataset, rows: int) -> xr.Dataset:
-    """Dask chunks: ``rows`` along the first axis of every variable, all of the other axes."""
-    variables = {}
-    for name, variable in dataset.variables.items():
-        if name in dataset.coords or not variable.ndim or variable.dtype.kind == "O":
-            continue
-        chunks = dict.fromkeys(variable.dims[1:], -1) | {variable.dims[0]: rows if variable.shape[0] else -1}
-        variables[name] = variable.chunk(chunks)
-    return dataset.assign(variables)
 
 
 __all__ = ["Run", "open_run"]

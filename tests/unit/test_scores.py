@@ -115,6 +115,13 @@ def test_segments__break_at_rate_events_and_at_a_change_of_spacing() -> None:
     assert segments(rate[:, None], steps).tolist() == [0, 0, 0, 0, 4, 4, 6, 6]
 
 
+def test_segments__a_resume_is_no_break_but_another_spacing_after_it_is() -> None:
+    rate = np.full((8, 1), 0.1)
+    same, other = (np.array([-1, 1, 1, -1, then, then, then, then]) for then in (1, 5))
+    assert segments(rate, same).tolist() == [0] * 8
+    assert segments(rate, other).tolist() == [0] * 4 + [4] * 4
+
+
 def test_lowest_cosine__takes_ten_inner_filters_lowest_first() -> None:
     rng = np.random.default_rng(0)
     cosine = rng.random((5, 60)).astype(np.float32)
