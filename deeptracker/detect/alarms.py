@@ -42,7 +42,7 @@ class Alarm:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def _stretches(flags: Any, iteration: Index, gap: int) -> list[tuple[int, int]]:
+def stretches(flags: Any, iteration: Index, gap: int) -> list[tuple[int, int]]:
     """Positions (first, last) of stretches of True, joined where at most ``gap`` iterations lie between."""
     at = np.flatnonzero(flags)
     if not len(at):
@@ -67,7 +67,7 @@ def parameter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
         for column, place in enumerate(places.tolist()):
             height = np.nan_to_num(excess[:, column])
             height[: found.frontier] = 0
-            for first, last in _stretches(height >= 1, found.iteration, gap):
+            for first, last in stretches(height >= 1, found.iteration, gap):
                 top = first + int(height[first : last + 1].argmax())
                 begin = _traced_back(excess[max(first - _TRACED, found.frontier) : first, [column]])
                 number = int(signal[top, column])
@@ -86,7 +86,7 @@ def _filter_alarms(found: Parameters, sizes: Index, gap: int) -> list[Alarm]:
     out = []
     for place in np.flatnonzero((height >= 1).any(0)).tolist():
         mine = slice(int(begins[place]), int(begins[place] + sizes[place]))
-        for first, last in _stretches(height[:, place] >= 1, found.iteration, gap):
+        for first, last in stretches(height[:, place] >= 1, found.iteration, gap):
             top = first + int(height[first : last + 1, place].argmax())
             before = max(first - _TRACED, found.frontier)
             excess = np.nan_to_num(excess_of.read(before, last + 1, mine))
@@ -184,7 +184,7 @@ def class_alarms(answers: Answers) -> list[Alarm]:
     high = answers.high
     for place, direction in np.unique(np.stack([high["class"], high["direction"]], 1), axis=0).tolist():
         mine = high[(high["class"] == place) & (high["direction"] == direction)]
-        for first, last in _stretches(np.ones(len(mine), bool), mine["pass"], 1):
+        for first, last in stretches(np.ones(len(mine), bool), mine["pass"], 1):
             stretch = mine[first : last + 1]
             top = stretch[int(stretch["score"].argmax())]
             at, score, rule = int(top["pass"]), float(top["score"]), RULES[int(top["rule"])]

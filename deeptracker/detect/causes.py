@@ -6,27 +6,35 @@ from typing import Any
 
 from deeptracker.detect.alarms import Alarm
 
+_LONG, _DRIFT = 100, 20  # records after which what is dead is dead, and what shrinks shrinks
 _FEW = 2  # classes that wrong labels of one class turn
 SHORT = 3  # records that the loss stays up after one bad batch, momentum included
 CAUSES = (
     "lr-spike", "non-finite", "dead-filters", "frozen-filters", "exploding-filters", "saturated-filters", "bad-batch",
-    "label-noise", "validation-only", "unknown",
+    "label-noise", "data-order", "missing-class", "decay-or-normalisation", "validation-only", "unknown",
 )  # fmt: skip
 
 
 def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     """Name the cause of an event from its alarms; ``layers`` is the number of layers of the net.
 
-    Facts come first (learning rate, states that begin with the event), then shapes: where the images of one or two
-    classes turn wrong beyond the alarm level while the others hold, labels were wrong; where the loss jumps for at
-    most three records and a third of the layers move with it, a batch was bad.
+    Facts come first (learning rate, what the batches held, states that begin with the event), then shapes: where the
+    images of one or two classes turn wrong beyond the alarm level while the others hold, labels were wrong; where the
+    loss jumps for at most three records and a third of the layers move with it, a batch was bad; where the weights of
+    one layer shrink on and on, or nothing but running statistics moves, the decay or the normalisation is wrong.
     """
     if any(a.kind == "rate" for a in alarms):
         return "lr-spike"
+    held = {a.what for a in alarms if a.kind == "batch" and a.onset <= onset + SHORT}
+    # Where few classes come at a time, others are gone by that.
+    for what, name in (("crowded", "data-order"), ("repeated", "data-order"), ("relabelled", "label-noise"),
+                       ("gone", "missing-class")):  # fmt: skip
+        if what in held:
+            return name
     states = [a for a in alarms if a.kind == "state" and a.onset <= onset + SHORT]
     for state, name in (("non-finite", "non-finite"), ("dead", "dead-filters"), ("frozen", "frozen-filters"),
                         ("exploding", "exploding-filters"), ("saturated", "saturated-filters")):  # fmt: skip
-        if any(a.what == state for a in states):
+        if any(a.what == state and _stays(a) for a in states):
             return name
     parameters = [a for a in alarms if a.kind in ("filters", "layer", "model")]
     lost = [a for a in alarms if a.kind == "class" and a.what == "loss"]
@@ -39,7 +47,22 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     brief = bool(loss) and all(a.end - a.onset < SHORT for a in loss)
     if brief and len(at_onset) >= max(layers // 3, 2):
         return "bad-batch"
-    return "unknown"
+    return "decay-or-normalisation" if not loss and _drifts(parameters, onset, layers) else "unknown"
+
+
+def _stays(state: Alarm) -> bool:
+    """Whether a state does what its name says: what is dead for a while only was starved by something else."""
+    return state.what == "non-finite" or state.facts["lasts"] or state.end - state.onset >= _LONG
+
+
+def _drifts(alarms: list[Alarm], onset: int, layers: int) -> bool:
+    """Whether one layer's weights shrink for long, or running statistics of many layers move and nothing else."""
+    first = [a for a in alarms if a.kind != "model" and a.onset <= onset + SHORT]
+    what = {a.what for a in first}
+    if what == {"w_rms"}:
+        shrinks = all(a.facts["score"] < 0 and a.facts["at"] > a.onset for a in first)
+        return shrinks and len({a.place for a in first}) == 1 and max(a.end for a in first) - onset >= _DRIFT
+    return what <= {"bn_running_mean", "bn_running_var"} and len({a.place for a in first}) >= max(layers // 3, 2)
 
 
 def evidence(
@@ -48,7 +71,7 @@ def evidence(
     """Sentences with the xarray expression that shows each, strongest first; ``for`` tells which way it speaks."""
     out = []
     # What the cause rests on comes first: classes where labels are to blame, parameters elsewhere.
-    order = {"rate": 0, "state": 1, "class": 1 if cause in ("label-noise", "validation-only") else 3}
+    order = {"rate": 0, "batch": 0, "state": 1, "class": 1 if cause in ("label-noise", "validation-only") else 3}
     for a in sorted(alarms, key=lambda a: (order.get(a.kind, 2), -a.excess))[:12]:
         window = f"iteration=slice({a.onset - gap}, {a.end + gap})"
         name = layer_names[a.place] if a.kind in ("filters", "layer", "state") else ""
@@ -61,6 +84,8 @@ def evidence(
             text += "" if a.facts["lasts"] else f" to {a.end}"
             statistic = "nonfinite" if a.what == "non-finite" else "w_rms" if a.what == "exploding" else "g_norm2"
             expression = f"run.filters.{statistic}.sel(layer={name!r}, {window})"
+        elif a.kind == "batch":
+            text, expression = _of_batches(a, class_names), f"run.dataset('batches').sel({window})"
         elif a.kind == "class":
             turned = "wrong" if a.what == "loss" else "right"
             text = (
@@ -90,6 +115,20 @@ def evidence(
         text = "the learning rate did what it did before" if cause != "unknown" else "no rule that has a name fits"
         out.append({"text": text, "expression": "run.scalars.learning_rate", "for": cause != "unknown"})
     return out
+
+
+def _of_batches(alarm: Alarm, classes: list[str]) -> str:
+    count, end = alarm.facts["batches"], alarm.end
+    which = f"batches from {alarm.onset} to {end}" if count > 1 else f"the batch of {alarm.onset}"
+    if alarm.what == "crowded":
+        return (
+            f"{which}: labels of few classes at a time ({alarm.facts['height']:,.0f} deviations from the usual mix)"
+        )
+    if alarm.what == "repeated":
+        return f"{which}: up to {100 * alarm.facts['height']:.0f}% of the images more than once"
+    name, instead = (classes[n] if 0 <= n < len(classes) else str(n) for n in (alarm.place, alarm.facts["instead"]))
+    text = f"{which}: no image of class {name}, {alarm.facts['expected']:,.0f} expected"
+    return text if alarm.what == "gone" else f"{text}, and about as many more of class {instead}"
 
 
 _NAMES = {

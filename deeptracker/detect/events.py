@@ -52,7 +52,7 @@ def join(alarms: list[Alarm], gap: int) -> list[list[Alarm]]:
 
 
 def _place(alarm: Alarm) -> tuple[str, int]:
-    kind = alarm.kind if alarm.kind in ("class", "model", "rate") else "layer"
+    kind = alarm.kind if alarm.kind in ("class", "model", "rate", "batch") else "layer"
     return kind, alarm.place
 
 
@@ -79,6 +79,10 @@ def document(alarms: list[Alarm], names: Names, gap: int) -> dict[str, Any]:
         if a.kind == "class":
             # Images that turn wrong name a class before images that turn right: those are often its neighbours'.
             classes[a.place] = max(classes.get(a.place, 0), a.excess * (1 if a.what == "loss" else 0.5))
+        elif a.kind == "batch" and 0 <= a.place < len(names.classes):
+            classes[a.place] = a.excess
+            if 0 <= (instead := a.facts["instead"]) < len(names.classes):
+                classes[instead] = 1e9
     ends = [a.end for a in alarms if a.kind != "state"] or [onset]
     return {
         "rank": 0,

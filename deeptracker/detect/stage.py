@@ -13,6 +13,7 @@ from deeptracker.aggregate import Batch, Later, Progress
 from deeptracker.conform import build
 from deeptracker.detect.alarms import Alarm, class_alarms, parameter_alarms, rate_alarms, state_alarms
 from deeptracker.detect.answers import Answers, score_answers
+from deeptracker.detect.batches import batch_alarms
 from deeptracker.detect.carried import earlier
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.few import few_events
@@ -88,6 +89,7 @@ def find_events(
     if run.has("scalars"):
         iteration = run.dataset("scalars")["iteration"].values
         alarms += rate_alarms([event for _, event in rates], iteration)
+    alarms += batch_alarms(run, gap)
     hints: list[Alarm] = []
     for found in answers:
         for alarm in class_alarms(found):

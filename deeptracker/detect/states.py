@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,32 @@ OF_PROBES = ("act_std", "act_mean")
 _ON_PROBE = ("dead", "saturated")
 
 
+@dataclass(frozen=True, slots=True)
+class Net:
+    """Of each record, whether the net has a gradient at all, and whether the optimizer made a step with a rate."""
+
+    has_gradient: Flags
+    moves: Flags
+
+    @classmethod
+    def of(cls, scalars: xr.Dataset) -> Net:
+        """From the scalars at these records; what is not known counts as not so."""
+        rates = scalars["learning_rate"].values.reshape(scalars.sizes["iteration"], -1)
+        moves = (scalars["step_skipped"].values != 1) & (rates > 0).any(1)
+        return cls(scalars["grad_norm"].values > 0, moves)
+
+    def part(self, start: int, stop: int) -> Net:
+        """Of some records."""
+        return Net(self.has_gradient[start:stop], self.moves[start:stop])
+
+
 class States:
     """Onset and end of each state of each filter of some whole layers, told window by window.
 
     *Dead*: no gradient over 20 records while others of the layer have one, or on the probe a deviation of activations
-    under a thousandth of the layer's median. *Frozen*: no update over 20 records while others have one and the
-    gradient is not zero. *Exploding*: root mean square of the weights above 10 times that of the first record.
+    under a thousandth of the layer's median. *Frozen*: no update over 20 records while others of the layer have one
+    and the gradient is not zero. A layer that as a whole has no gradient, or no update, is so too, if it had one and
+    the net still has. *Exploding*: root mean square of the weights above 10 times that of the first record.
     *Non-finite*: any NaN or Inf, from its first record. *Saturated* (tanh, sigmoid): the probe's activations do not
     vary and stand at ±1 or at 0 or 1.
 
@@ -62,20 +83,28 @@ class States:
         }
         least = 1 + int(np.ceil(LASTS / records_a_probe))
         self._by_probe = {state: Episodes(columns, least, position) for state in _ON_PROBE}
+        self._had = {name: np.zeros(columns, bool) for name in ("g_norm2", "update_norm2")}
 
-    def see(self, values: Values, iteration: Index) -> None:
-        """The next records: (records, filters) of ``OF_RECORDS``."""
+    def see(self, values: Values, iteration: Index, net: Net) -> None:
+        """The next records: (records, filters) of ``OF_RECORDS``, and what the whole net did at each."""
         none, still = values["g_norm2"] == 0, values["update_norm2"] == 0
         if self._start is None:
             self._start = values["w_rms"][0]
         flags = {
-            "dead": none & _others(~none & ~np.isnan(values["g_norm2"]), self._layer),
-            "frozen": still & ~none & _others(~still & ~np.isnan(values["update_norm2"]), self._layer),
+            "dead": none & self._elsewhere("g_norm2", values, net.has_gradient),
+            "frozen": still & ~none & self._elsewhere("update_norm2", values, net.moves),
             "exploding": values["w_rms"] > _EXPLODED * self._start,
             "non-finite": values["nonfinite"] > 0,
         }
         for state, episodes in self._by_record.items():
             episodes.see(flags[state], iteration)
+
+    def _elsewhere(self, name: str, values: Values, net: Flags) -> Flags:
+        """Whether others of the layer have some of it, or the filter had and the net has; (records, filters)."""
+        some = values[name] > 0
+        had = np.logical_or.accumulate(np.concatenate([self._had[name][None], some]), axis=0)
+        self._had[name] = had[-1]
+        return _others(some, self._layer) | (had[:-1] & net[:, None])
 
     def see_probe(self, values: Values, iteration: Index) -> None:
         """The next rows of the probe: (rows, filters) of ``OF_PROBES``."""
@@ -140,4 +169,4 @@ def _others(active: Flags, layer: Index) -> Flags:
     return out
 
 
-__all__ = ["OF_PROBES", "OF_RECORDS", "SETTLED", "States", "inactive"]
+__all__ = ["OF_PROBES", "OF_RECORDS", "SETTLED", "Net", "States", "inactive"]

@@ -19,11 +19,11 @@ import torch
 from deeptracker.demo.images import load_images
 from deeptracker.detect import detect
 from deeptracker.store import Run, open_run
-from deeptracker.testing.faults import plant
+from deeptracker.testing.faults import control, plant
 from deeptracker.trials.baselines import baselines
 from deeptracker.trials.course import Course
 from deeptracker.trials.effect import Effect, Measured, effect_of, measure
-from deeptracker.trials.judge import judge
+from deeptracker.trials.judge import CAUSES, judge
 from deeptracker.trials.settings import SETTINGS, Setting
 
 TWINS = 5
@@ -194,8 +194,11 @@ class _Forks:
         path, order = out.with_suffix(""), number % TWINS
         window = (self._first + 20, self._first + 100)
         fault = plant(kind, 100 * self._seed + number, window, self._setting.ground)
+        alone = control(fault, window)
+        # What is done on purpose is no effect: the twin does it, too.
+        twin = twins[order] if alone is None else measure(self._train_on(path, order, alone), self._first)
         run = self._train_on(path, order, fault)
-        effect = effect_of(measure(run, self._first), twins[order], twins)
+        effect = effect_of(measure(run, self._first), twin, twins)
         told = {"setting": self._setting.name, "base": self._seed, "truth": fault.truth.to_json(),
                 "effect": effect.to_json(), "first": self._first}  # fmt: skip
         _conclude(out, path, told, began, effect)
@@ -239,7 +242,7 @@ def _without(run: Run, rooms: tuple[str, ...], told: dict[str, Any], effect: Eff
 
 def _short(value: Any) -> Any:
     """The first of many; of evidence its words."""
-    some = value[:5] if isinstance(value, list) else value
+    some = value[:12] if isinstance(value, list) else value
     return [one["text"] if isinstance(one, dict) else one for one in some] if isinstance(some, list) else some
 
 
@@ -250,6 +253,8 @@ def _line(result: dict[str, Any]) -> str:
     truth, effect, verdict = result["truth"], result["effect"], result["verdict"]
     if effect is None:
         said = f"clean, {verdict['others']} false"
+    elif CAUSES[truth["fault"]] == "none":
+        said = f"control, {verdict['others'] + bool(verdict['place'])} events"
     elif effect["onset"] is None:
         said = f"masked ({effect['size']:.1f}), {verdict['others']} false"
     else:

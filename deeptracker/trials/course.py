@@ -71,7 +71,7 @@ class Course:
                 norms = [parameter.grad.norm() for parameter in model.parameters() if parameter.grad is not None]
                 if bool(torch.stack(norms).isfinite().all()):  # the usual guard
                     optimizer.step()
-                recorder.step(step, loss=loss)
+                recorder.step(step, loss=loss, batch_ids=chosen, batch_labels=y)
                 if step % VALIDATE_EVERY == 0:
                     seen = fault.validation(step, validation.x, validation.y)
                     recorder.validate(step, [(seen, validation.y)])

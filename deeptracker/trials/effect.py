@@ -89,7 +89,7 @@ def effect_of(faulty: Measured, twin: Measured, twins: Sequence[Measured]) -> Ef
     Parameters
     ----------
     twin : the training without the fault, in the same order: equal to it until the fault.
-    twins : at least five clean trainings, each in another order, ``twin`` among them.
+    twins : at least five clean trainings, each in another order.
 
     Notes
     -----

@@ -72,8 +72,8 @@ def judge(truth: Mapping[str, Any], effect: Effect | None, events: Sequence[Even
 
 
 def _hits(event: Event, onset: int) -> bool:
-    by_answers = not event["layers"] and event["cause"] != "lr-spike" and bool(event["classes"])
-    return abs(int(event["iteration"]) - onset) <= (VALIDATE_EVERY if by_answers else RECORDS)
+    allowed = VALIDATE_EVERY if event["cause"] == "validation-only" else RECORDS
+    return abs(int(event["iteration"]) - onset) <= allowed
 
 
 def _rank(found: Sequence[str], right: Sequence[str]) -> int | None:

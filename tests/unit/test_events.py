@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deeptracker.detect.alarms import Alarm, _stretches, _traced_back
+from deeptracker.detect.alarms import Alarm, stretches, _traced_back
 from deeptracker.detect.causes import cause_of
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.rates import RateEvent
@@ -40,9 +40,9 @@ def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
     assert _traced_back(before[:0]) == 0
 
 
-def test_stretches__close_gaps_of_iterations_not_of_records() -> None:
+def teststretches__close_gaps_of_iterations_not_of_records() -> None:
     flags = np.array([True, False, True, False, True])
-    assert _stretches(flags, np.array([0, 5, 8, 100, 105]), 8) == [(0, 2), (4, 4)]
+    assert stretches(flags, np.array([0, 5, 8, 100, 105]), 8) == [(0, 2), (4, 4)]
 
 
 def test_cause__facts_come_before_shapes() -> None:

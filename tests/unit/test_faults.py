@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from deeptracker.errors import InputError
-from deeptracker.testing.faults import FAULTS, UNNAMED, Fault, Ground, plant
+from deeptracker.testing.faults import FAULTS, UNNAMED, Fault, Ground, control, plant
 from deeptracker.testing.resnet import SmallResNet
 
 SITES = [("conv1", "bn1"), ("layer1.0.conv1", "layer1.0.bn1"), ("layer2.0.conv1", "layer2.0.bn1")]
@@ -255,3 +255,12 @@ def test_unknown_kind__is_refused_with_the_known_ones() -> None:
     assert set(UNNAMED) < set(FAULTS)
     with pytest.raises(InputError, match="choose one of dead-filters"):
         plant("gremlins", 0, (0, 1), GROUND)
+
+
+def test_control__of_a_reset_at_a_drop_is_the_drop_alone() -> None:
+    window = (START, START + 50)
+    reset = plant("momentum-reset", 3, window, GROUND)
+    alone = control(reset, window)
+    assert alone is not None
+    assert (alone.truth.iteration, alone.truth.strength) == (reset.truth.iteration, reset.truth.strength)
+    assert control(plant("lr-spike", 3, window, GROUND), window) is None

@@ -52,4 +52,14 @@ def plant(kind: str, seed: int, window: tuple[int, int], ground: Ground) -> Faul
     return _KINDS[number](seed, window, ground, number)
 
 
-__all__ = ["FAULTS", "UNNAMED", "Fault", "Ground", "Truth", "plant"]
+def control(fault: Fault, window: tuple[int, int]) -> Fault | None:
+    """What a training does on purpose where this fault is planted: the drop alone, for a reset at a drop; else None.
+
+    ``window`` is that of the fault; both have the same step and strength.
+    """
+    if not isinstance(fault, MomentumReset):
+        return None
+    return RateDrop(fault.truth.seed, window, fault.ground, FAULTS.index(fault.kind))
+
+
+__all__ = ["FAULTS", "UNNAMED", "Fault", "Ground", "Truth", "control", "plant"]
