@@ -43,8 +43,8 @@ types: $(READY)
 browser: $(READY)
 	sh tests/browser/install_chromium.sh $(BIN)
 
-# How often the analysis is right on faults planted in trainings of unseen seeds; stop and resume as you like.
-# make faults ARGS="--seeds 5 --first-seed 1000"
+# How often the analysis is right on faults planted in forks of real trainings; stop and resume as you like.
+# make faults ARGS=--small
 faults: $(READY)
 	$(BIN)/python workflows/planted_faults.py $(ARGS)
 

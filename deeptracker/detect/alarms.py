@@ -16,6 +16,7 @@ from deeptracker.detect.tail import Levels
 from deeptracker.schema.derived import DIRECTIONS, MODEL_SIGNALS, RULES, SIGNALS, STATES
 
 _TRACED = 2
+_DEAD_TOGETHER = 0.05
 
 Index = npt.NDArray[np.int64]
 
@@ -138,7 +139,8 @@ def _signed_peak(values: npt.NDArray[np.float32]) -> float:
 def state_alarms(found: Parameters, layer: Index) -> list[Alarm]:
     """Filters that entered a state after the first 50 records; one alarm a layer, state and onset.
 
-    Non-finite values are an alarm from the first record on.
+    Non-finite values are an alarm from the first record on. A filter that dies alone, or with less than a twentieth
+    of its layer, is none: behind a ReLU without normalisation some do in every training. Its state tells it.
     """
     out = []
     onsets, ends = found.states["onset"].values, found.states["end"].values
@@ -150,6 +152,8 @@ def state_alarms(found: Parameters, layer: Index) -> list[Alarm]:
             mine = np.flatnonzero(entered & (layer == place))
             for onset in np.unique(onsets[row, mine]):
                 members = mine[onsets[row, mine] == onset]
+                if state == "dead" and len(members) < max(2, _DEAD_TOGETHER * int((layer == place).sum())):
+                    continue
                 finished = ends[row, members]
                 end = last if (finished < 0).any() else int(finished.max())
                 filters = {int(f): float("inf") for f in members}

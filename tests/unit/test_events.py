@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deeptracker.detect.alarms import Alarm, stretches, _traced_back
+from deeptracker.detect.alarms import Alarm, _traced_back, stretches
 from deeptracker.detect.causes import cause_of
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.rates import RateEvent
@@ -40,7 +40,7 @@ def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
     assert _traced_back(before[:0]) == 0
 
 
-def teststretches__close_gaps_of_iterations_not_of_records() -> None:
+def test_stretches__close_gaps_of_iterations_not_of_records() -> None:
     flags = np.array([True, False, True, False, True])
     assert stretches(flags, np.array([0, 5, 8, 100, 105]), 8) == [(0, 2), (4, 4)]
 
@@ -61,6 +61,53 @@ def test_cause__few_classes_that_turn_wrong_are_label_noise_and_none_known_is_un
     assert cause_of([moved, lost], 100, 3) == "label-noise"
     assert cause_of([moved], 100, 3) == "unknown"
     assert cause_of([lost], 104, 3) == "validation-only"
+
+
+def batch(what: str, place: int = -1, onset: int = 100, end: int = 140, **facts) -> Alarm:
+    facts = {"height": 20.0, "batches": end - onset + 1, "expected": 80.0, "instead": -1} | facts
+    return Alarm("batch", place, what, onset, end, onset, onset + 5, float("inf"), 0.0, {}, facts)
+
+
+def test_cause__what_batches_held_at_the_onset_comes_before_what_it_did_to_weights_and_answers() -> None:
+    moved = [alarm("layer", n, 100, 130, what="w_rms") for n in range(3)]
+    lost = alarm("class", 1, 104, what="loss", excess=1.5)
+    gone = batch("gone", 1)
+    assert cause_of([*moved, lost, gone], 100, 3) == "missing-class"
+    assert cause_of([*moved, lost, batch("relabelled", 1, instead=2)], 100, 3) == "label-noise"
+    assert cause_of([*moved, lost, gone, batch("crowded")], 100, 3) == "data-order"
+    assert cause_of([*moved, gone, batch("repeated")], 100, 3) == "data-order"
+    assert cause_of([*moved, batch("gone", 1, onset=120)], 100, 3) == "unknown"
+
+
+def test_cause__filters_dead_for_a_while_only_are_not_what_went_wrong() -> None:
+    moved = alarm("layer", 2, 100, 130)
+    for end, lasts, cause in ((140, False, "unknown"), (220, False, "dead-filters"), (140, True, "dead-filters")):
+        assert cause_of([moved, alarm("state", 1, 100, end, what="dead", lasts=lasts)], 100, 3) == cause
+
+
+def test_cause__one_layer_that_shrinks_on_and_on_decays_and_one_that_jumps_does_not() -> None:
+    shrinks = alarm("layer", 1, 100, 160, what="w_rms", score=-40.0, at=130)
+    assert cause_of([shrinks], 100, 6) == "decay-or-normalisation"
+    assert cause_of([shrinks, alarm("model", -1, 100, 160, what="loss")], 100, 6) == "unknown"
+    assert cause_of([alarm("layer", 1, 100, 160, what="w_rms", score=40.0, at=130)], 100, 6) == "unknown"
+    assert cause_of([alarm("layer", 1, 100, 160, what="w_rms", score=-40.0, at=100)], 100, 6) == "unknown"
+    assert cause_of([shrinks, alarm("layer", 2, 100, 160, what="w_rms", score=-40.0, at=130)], 100, 6) == "unknown"
+
+
+def test_cause__running_statistics_alone_point_to_the_normalisation() -> None:
+    means = [alarm("layer", n, 100 + n, 130, what="bn_running_mean") for n in range(3)]
+    assert cause_of(means, 100, 6) == "decay-or-normalisation"
+    assert cause_of([*means, alarm("layer", 0, 101, 130, what="grad_ratio2")], 100, 6) == "unknown"
+    assert cause_of(means[:1], 100, 6) == "unknown"
+
+
+def test_document__names_the_class_that_was_gone_and_the_one_that_took_its_labels() -> None:
+    event = document([batch("relabelled", 1, instead=2), alarm("layer", 0, 101)], NAMES, 10)
+    assert event["classes"] == ["dog", "bird"]
+    assert (event["iteration"], event["known_at"], event["false_per_1000"]) == (100, 101, 0.0)
+    assert event["evidence"][0]["text"] == (
+        "batches from 100 to 140: no image of class dog, 80 expected, and about as many more of class bird"
+    )
 
 
 def test_document__puts_the_place_of_a_state_first_and_names_classes_that_lost() -> None:
