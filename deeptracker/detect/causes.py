@@ -34,7 +34,7 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     states = [a for a in alarms if a.kind == "state" and a.onset <= onset + SHORT]
     for state, name in (("non-finite", "non-finite"), ("dead", "dead-filters"), ("frozen", "frozen-filters"),
                         ("exploding", "exploding-filters"), ("saturated", "saturated-filters")):  # fmt: skip
-        if any(a.what == state and _stays(a) for a in states):
+        if any(a.what == state and stays(a) for a in states):
             return name
     parameters = [a for a in alarms if a.kind in ("filters", "layer", "model")]
     lost = [a for a in alarms if a.kind == "class" and a.what == "loss"]
@@ -50,7 +50,7 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     return "decay-or-normalisation" if not loss and _drifts(parameters, onset, layers) else "unknown"
 
 
-def _stays(state: Alarm) -> bool:
+def stays(state: Alarm) -> bool:
     """Whether a state does what its name says: what is dead for a while only was starved by something else."""
     return state.what == "non-finite" or state.facts["lasts"] or state.end - state.onset >= _LONG
 

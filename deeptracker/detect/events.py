@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deeptracker.detect.alarms import Alarm
-from deeptracker.detect.causes import cause_of, evidence
+from deeptracker.detect.causes import cause_of, evidence, stays
 from deeptracker.detect.rates import RateEvent
 from deeptracker.detect.scores import LEAST_RECORDS
 
@@ -35,20 +35,26 @@ def join(alarms: list[Alarm], gap: int) -> list[list[Alarm]]:
 
     The return to normal belongs to the event: an alarm at a place that already is part of it may come up to 50
     records (the least past of a score) later. A state that lasts (a dead filter stays dead) reaches no further than
-    its onset: what happens long after it is another event.
+    its onset: what happens long after it is another event. A fact that begins more than an interval after an event
+    did (what batches held, the learning rate, a state that stays) is one of its own: it needs no event to explain it.
     """
     groups: list[list[Alarm]] = []
-    reach = 0
+    reach = begun = 0
     for alarm in sorted(alarms, key=lambda a: a.start):
         last = alarm.onset if alarm.kind == "state" else alarm.end
         known = bool(groups) and _place(alarm) in {_place(other) for other in groups[-1]}
-        if groups and alarm.start <= reach + (max(gap, LEAST_RECORDS) if known else gap):
+        own = _is_fact(alarm) and alarm.start > begun + gap
+        if groups and not own and alarm.start <= reach + (max(gap, LEAST_RECORDS) if known else gap):
             groups[-1].append(alarm)
             reach = max(reach, last)
         else:
             groups.append([alarm])
-            reach = last
+            reach, begun = last, alarm.start
     return groups
+
+
+def _is_fact(alarm: Alarm) -> bool:
+    return alarm.kind in ("batch", "rate") or (alarm.kind == "state" and stays(alarm))
 
 
 def _place(alarm: Alarm) -> tuple[str, int]:

@@ -34,6 +34,18 @@ def test_join__a_state_that_lasts_does_not_swallow_what_comes_long_after() -> No
     assert len(groups) == 2
 
 
+def test_join__a_fact_is_an_event_of_its_own_unless_it_began_with_another() -> None:
+    earlier = [alarm("filters", 0, 100, 130), alarm("layer", 1, 136, 150)]
+    for fact in (alarm("state", 0, 120, 900, what="dead"), alarm("rate", -1, 120), batch("gone", 1, onset=120)):
+        first, second = join([*earlier, fact], gap=8)[:2]
+        assert [a.onset for a in first] == [100]
+        assert second[0] is fact
+    with_it = alarm("state", 0, 106, 900, what="dead")
+    passing = alarm("state", 0, 120, 150, what="dead", lasts=False)
+    for part in (with_it, passing):
+        assert len(join([*earlier, part], gap=8)) == 1
+
+
 def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
     before = np.array([[0.6, 0.1], [0.3, 0.2], [0.1, 0.55], [0.8, np.nan]], np.float32)
     assert _traced_back(before) == 2
