@@ -24,7 +24,7 @@ _ALIGN = 64
 _PREFIX = struct.Struct("<8sII")
 _HEADER_BYTES = 1 << 15
 _SOUND = 4096
-_sound: set[tuple[Place, str, str, str]] = set()
+_sound: set[tuple[Place, Any, str, str]] = set()
 
 Rows = Mapping[str, "np.ndarray[Any, Any]"]
 
@@ -68,7 +68,8 @@ def write_tail(folder: Place, name: str, blocks: Mapping[str, tuple[int, Rows]])
 
 
 @lru_cache(maxsize=1024)
-def _header(path: Place, run: str) -> tuple[int, dict[str, Any]]:
+def _header(path: Place, file: Any) -> tuple[int, dict[str, Any]]:
+    """Where the arrays begin, and what they are; ``file`` tells one file at this path from another."""
     raw = path.read_part(0, _HEADER_BYTES)
     if len(raw) >= _PREFIX.size:
         magic, length, checksum = _PREFIX.unpack_from(raw)
@@ -93,14 +94,16 @@ def read_tail(path: Place, run: str, group: str, variable: str) -> np.ndarray[An
     DamagedRunError
         The bytes are not what was written.
     """
-    base, header = _header(path, run)
+    # A copy of a run that is deleted and made anew has files of the same names, and the same run in its marker.
+    file = (run, *path.stamp()) if path.is_here else run
+    base, header = _header(path, file)
     entry = header.get(group, {"arrays": {}})["arrays"].get(variable)
     if entry is None:
         return None
     shape = tuple(entry["shape"])
     if 0 in shape:
         return np.empty(shape, entry["dtype"])
-    known = (path, run, group, variable)
+    known = (path, file, group, variable)
     try:
         values = path.values(base + entry["offset"], entry["dtype"], shape)
         sound = known in _sound or zlib.crc32(values.reshape(-1).view(np.uint8).data) == entry["crc"]

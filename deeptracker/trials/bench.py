@@ -19,7 +19,7 @@ import torch
 from deeptracker.demo.images import load_images
 from deeptracker.detect import detect
 from deeptracker.store import Run, open_run
-from deeptracker.testing.faults import control, plant
+from deeptracker.testing.faults import Fault, control, plant
 from deeptracker.trials.baselines import baselines
 from deeptracker.trials.course import Course
 from deeptracker.trials.effect import Effect, Measured, effect_of, measure
@@ -173,6 +173,12 @@ class _Forks:
         course.run(path, self._until, order=FIRST_ORDER + order, rate=self._setting.rate, fault=fault)
         return open_run(path)
 
+    def _measured(self, path: Path, order: int, fault: Fault) -> Measured:
+        """What a fork did whose run is not needed any longer."""
+        measured = measure(self._train_on(path, order, fault), self._first)
+        shutil.rmtree(path)
+        return measured
+
     def _twin(self, number: int) -> Measured:
         """Measured, and judged like any clean run."""
         kept, out = self._twin_path(number), self._out / f"twin-{self._seed}-{number}.json"
@@ -196,7 +202,7 @@ class _Forks:
         fault = plant(kind, 100 * self._seed + number, window, self._setting.ground)
         alone = control(fault, window)
         # What is done on purpose is no effect: the twin does it, too.
-        twin = twins[order] if alone is None else measure(self._train_on(path, order, alone), self._first)
+        twin = twins[order] if alone is None else self._measured(path.with_name(f"{path.name}-alone"), order, alone)
         run = self._train_on(path, order, fault)
         effect = effect_of(measure(run, self._first), twin, twins)
         told = {"setting": self._setting.name, "base": self._seed, "truth": fault.truth.to_json(),

@@ -53,5 +53,5 @@ def test_steps__missing_and_still_layers_are_left_out() -> None:
 def test_steps__what_follows_in_the_same_direction_belongs_to_the_step() -> None:
     values = sizes()
     values[16:] /= 5
-    values[17:, :2] /= 3
+    values[17:, :2] /= 6
     assert [(step.record, len(step.layers)) for step in steps(values) if len(step.layers) > 1] == [(16, 5)]

@@ -164,3 +164,17 @@ def test_list_runs__has_one_row_a_run(tmp_path):
     assert list_runs(tmp_path / "notes").empty
     with pytest.raises(NotARunError, match="not a folder"):
         list_runs(tmp_path / "nowhere")
+
+
+def test_copy__that_was_deleted_and_made_anew_is_read_as_it_is_now(closed, tmp_path):
+    path = tmp_path / "fork"
+    for rows in (7, 23, 11):  # the same run in the marker, other rows in files of the same names
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(closed, path)
+        with LogWriter(path) as writer:
+            for step in range(300, 300 + rows):
+                writer.append("filters/dense", step, filters(step + rows))
+        run = open_run(path)
+        assert run.dataset("filters/dense").sizes["iteration"] == 300 + rows
+        found = run.filters["w_rms"].sel(layer="fc", channel=2).values[300:]
+        np.testing.assert_array_equal(found, (np.arange(300, 300 + rows) + rows) * 10 + 7)
