@@ -18,7 +18,10 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 PAST = 50  # batches before anything is said
+MOST_CLASSES = 100_000
+"""Labels from here on are no classes, and nothing is said of them."""
 _ROWS = 4096  # read at once
+_CELLS = 1 << 22  # of a table (batches, classes) that is counted at once
 _CROWDED = 8.0  # deviations of the number of pairs alike
 _REPEATED = 0.25  # share of a batch that is there more than once, above the usual
 _EXPECTED = 30.0  # images of a class that should have come by now: e⁻³⁰ is the chance of none
@@ -52,14 +55,16 @@ class Batches:
         """The next batches, (records, samples); −1 fills up."""
         rows = len(labels if labels is not None else ids if ids is not None else ())
         self.repeated.append(np.full(rows, np.nan) if ids is None else _repeated(ids))
-        if labels is None:
+        classes = 0 if labels is None else max(len(self._counts), int(labels.max(initial=-1)) + 1)
+        if labels is None or classes > MOST_CLASSES:
             self.crowd.append(np.full(rows, np.nan))
-        else:
-            self._labels(labels)
-        self._seen += rows
+            self._seen += rows
+            return
+        most = max(1, _CELLS // max(classes, 1))
+        for start in range(0, rows, most):
+            self._labels(labels[start : start + most], classes)
 
-    def _labels(self, labels: npt.NDArray[np.int64]) -> None:
-        classes = max(len(self._counts), int(labels.max(initial=-1)) + 1)
+    def _labels(self, labels: npt.NDArray[np.int64], classes: int) -> None:
         for name in ("_counts", "_since", "_share", "_expected"):
             of_class = getattr(self, name)
             setattr(self, name, np.pad(of_class, (0, classes - len(of_class))))
@@ -73,6 +78,7 @@ class Batches:
         for row in range(max(PAST - self._seen, 0), len(counts)):
             self._absences(self._seen + row, counts[row], share[row])
         self._counts = self._counts + counts.sum(0)
+        self._seen += len(labels)
 
     def _absences(self, record: int, counts: Array, share: Array) -> None:
         """Go on with the classes that stay away, and end those that are back."""

@@ -34,7 +34,7 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     states = [a for a in alarms if a.kind == "state" and a.onset <= onset + SHORT]
     for state, name in (("non-finite", "non-finite"), ("dead", "dead-filters"), ("frozen", "frozen-filters"),
                         ("exploding", "exploding-filters"), ("saturated", "saturated-filters")):  # fmt: skip
-        if any(a.what == state and stays(a) for a in states):
+        if any(a.what == state and (state != "dead" or stays(a)) for a in states):
             return name
     parameters = [a for a in alarms if a.kind in ("filters", "layer", "model")]
     lost = [a for a in alarms if a.kind == "class" and a.what == "loss"]
@@ -51,7 +51,7 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
 
 
 def stays(state: Alarm) -> bool:
-    """Whether a state does what its name says: what is dead for a while only was starved by something else."""
+    """Whether a state lasts: what is dead for a while only was starved by something else."""
     return state.what == "non-finite" or state.facts["lasts"] or state.end - state.onset >= _LONG
 
 

@@ -14,7 +14,7 @@ from deeptracker.detect.carried import Earlier
 from deeptracker.detect.rates import segments
 from deeptracker.detect.scores import ROWS, score
 from deeptracker.detect.signals import FILTER_SIGNALS, Signal
-from deeptracker.detect.states import OF_PROBES, OF_RECORDS, Net, States, inactive
+from deeptracker.detect.states import OF_NET, OF_PROBES, OF_RECORDS, Net, States, inactive
 
 if TYPE_CHECKING:
     from deeptracker.store import Run
@@ -74,7 +74,7 @@ def find_states(run: Run, block: Block, before: Earlier | None) -> xr.Dataset:
         start=start,
         position=None if before is None else before.position,
     )
-    net = Net.of(run.dataset("scalars").load().reindex(iteration=iteration))
+    net = Net.of(run.dataset("scalars")[list(OF_NET)].load().reindex(iteration=iteration))
     for first, stop in rows(run, DENSE):
         states.see(block.read(records, OF_RECORDS, first, stop), iteration[first:stop], net.part(first, stop))
     if probe is not None:

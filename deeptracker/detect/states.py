@@ -24,6 +24,7 @@ _DEAD_SHARE = 1e-3  # of the layer's median activation deviation
 _EXPLODED = 10.0  # weights this many times their size at the start of the record
 OF_RECORDS = ("g_norm2", "update_norm2", "w_rms", "nonfinite")
 OF_PROBES = ("act_std", "act_mean")
+OF_NET = ("learning_rate", "step_skipped", "grad_norm")
 _ON_PROBE = ("dead", "saturated")
 
 
@@ -36,7 +37,7 @@ class Net:
 
     @classmethod
     def of(cls, scalars: xr.Dataset) -> Net:
-        """From the scalars at these records; what is not known counts as not so."""
+        """From ``OF_NET`` at these records; what is not known counts as not so."""
         rates = scalars["learning_rate"].values.reshape(scalars.sizes["iteration"], -1)
         moves = (scalars["step_skipped"].values != 1) & (rates > 0).any(1)
         return cls(scalars["grad_norm"].values > 0, moves)
@@ -169,4 +170,4 @@ def _others(active: Flags, layer: Index) -> Flags:
     return out
 
 
-__all__ = ["OF_PROBES", "OF_RECORDS", "SETTLED", "Net", "States", "inactive"]
+__all__ = ["OF_NET", "OF_PROBES", "OF_RECORDS", "SETTLED", "Net", "States", "inactive"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deeptracker.detect.batches import Batches
+from deeptracker.detect import batches
+from deeptracker.detect.batches import MOST_CLASSES, Batches
 
 RECORDS, SIZE, CLASSES = 400, 64, 10
 
@@ -85,5 +86,23 @@ def test_batches__do_not_depend_on_windows(window: int) -> None:
     labels, ids = epochs(2)
     labels[200:300][labels[200:300] == 3] = 7
     one, other = seen(labels, ids), seen(labels, ids, window)
+    assert one.gone == other.gone
+    np.testing.assert_allclose(np.concatenate(one.crowd), np.concatenate(other.crowd))
+
+
+def test_batches__labels_that_are_no_classes_are_passed_by() -> None:
+    labels, ids = epochs(0)
+    found = seen(labels + MOST_CLASSES, ids)
+    assert found.gone == []
+    assert np.isnan(np.concatenate(found.crowd)).all()
+    assert len(np.concatenate(found.repeated)) == RECORDS
+
+
+def test_batches__of_many_classes_are_counted_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, ids = epochs(2)
+    labels[200:300][labels[200:300] == 3] = 7
+    one = seen(labels, ids)
+    monkeypatch.setattr(batches, "_CELLS", 30)
+    other = seen(labels, ids)
     assert one.gone == other.gone
     np.testing.assert_allclose(np.concatenate(one.crowd), np.concatenate(other.crowd))

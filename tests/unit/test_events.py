@@ -95,6 +95,9 @@ def test_cause__filters_dead_for_a_while_only_are_not_what_went_wrong() -> None:
     moved = alarm("layer", 2, 100, 130)
     for end, lasts, cause in ((140, False, "unknown"), (220, False, "dead-filters"), (140, True, "dead-filters")):
         assert cause_of([moved, alarm("state", 1, 100, end, what="dead", lasts=lasts)], 100, 3) == cause
+    for state in ("frozen", "exploding", "saturated"):
+        passing = alarm("state", 1, 100, 140, what=state, lasts=False)
+        assert cause_of([moved, passing], 100, 3) == f"{state}-filters"
 
 
 def test_cause__one_layer_that_shrinks_on_and_on_decays_and_one_that_jumps_does_not() -> None:
