@@ -106,10 +106,10 @@ def image_parts(correct: Answers, loss: npt.NDArray[np.floating], before: Answer
     square = (np.where(known, confidence - mean, 0) ** 2).sum(axis=0)
     return {
         "last": last_answers(correct),
-        "evaluated": (correct >= 0).sum(axis=0),
-        "right": right.sum(axis=0),
-        "forgotten": ((previous == 1) & (correct == 0)).sum(axis=0),
-        "first": np.where(right.any(axis=0), first + _first(right), NEVER),
+        "evaluated": (correct >= 0).sum(axis=0, dtype=np.int32),
+        "right": right.sum(axis=0, dtype=np.int32),
+        "forgotten": ((previous == 1) & (correct == 0)).sum(axis=0, dtype=np.int32),
+        "first": np.where(right.any(axis=0), first + _first(right), NEVER).astype(np.int32),
         "moments": np.stack([count, mean, square], axis=-1),
     }
 

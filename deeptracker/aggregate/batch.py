@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 Progress = Callable[[str, float], None]
 
+_FETCHED = 32  # results, at once
+
 
 class Later(Generic[T]):
     """What a part of a batch comes to; ``value`` is there once the batch is computed."""
@@ -103,8 +105,10 @@ class Batch:
             progress(what, 0.0)
         while self._parts:
             part = self._parts.pop(0)
-            found = self._client.gather(part.tasks)
-            part.tasks.clear()  # the workers may let go of them
+            found: list[Any] = []
+            while part.tasks:  # some after some: the workers let go of what was fetched
+                found += self._client.gather(part.tasks[:_FETCHED])
+                del part.tasks[:_FETCHED]
             self._follows = part.place
             part.then(found)
         if progress is not None:

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 Array = npt.NDArray[np.float64]
 
 CLUSTERS = 4
+_PASSES = 256  # standardised at once
 MOST_SCALED = 1500
 """Above so many classes multidimensional scaling (cubic) gives way to sorting by summed error."""
 
@@ -18,13 +19,17 @@ def standardised_error(accuracy: npt.NDArray[np.floating]) -> Array:
 
     A pass in which all classes err alike, and a class without an evaluated image, gives 0.
     """
-    error = 1 - accuracy.astype(np.float64)
-    known = ~np.isnan(error)
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    mean = np.where(known, error, 0).sum(axis=1, keepdims=True) / count
-    centred = np.where(known, error - mean, 0)
-    spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-12)
+    out = np.zeros(accuracy.shape)
+    for first in range(0, len(out), _PASSES):
+        some = slice(first, first + _PASSES)
+        error = 1 - accuracy[some].astype(np.float64)
+        known = ~np.isnan(error)
+        count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+        mean = np.where(known, error, 0).sum(axis=1, keepdims=True) / count
+        centred = np.where(known, error - mean, 0)
+        spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
+        np.divide(centred, spread, out=out[some], where=spread > 1e-12)
+    return out
 
 
 def arrange(accuracy: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:

@@ -30,6 +30,7 @@ from deeptracker.conform import build
 
 T = TypeVar("T")
 
+_AHEAD = 16  # windows that are done before the history of images waits for them
 _CARRIED = ("last", "evaluated", "right", "moments")
 
 
@@ -69,6 +70,11 @@ def _accuracies(window: tuple[Sums, Parts]) -> npt.NDArray[np.float32]:
 def _arranged(before: _Classes | None, *accuracies: npt.NDArray[np.float32]) -> Any:
     known = [] if before is None else [before.dataset()["accuracy"].values]
     return arrange(np.concatenate([*known, *accuracies]))
+
+
+def _once(state: npt.NDArray[np.int8], history: Parts) -> npt.NDArray[np.int8]:
+    """The state, once there is this history."""
+    return state
 
 
 def _with(history: Parts, window: tuple[Sums, Parts]) -> Parts:
@@ -185,12 +191,16 @@ def _count(
     none = np.empty((0, len(target)), np.int8)
     nothing = window_counts(none, none.astype(np.float16), state, target, classes)
     tasks, accuracies, shared, so_far = [], [], delayed(target), delayed(history, pure=False)
-    for span in spans:
+    earlier = so_far
+    for number, span in enumerate(spans):
+        if number and number % _AHEAD == 0:
+            # Each history is let go of as soon as the next one is there, and windows as soon as they are in one: no
+            # window begins long before, so that what is held does not grow with the passes.
+            state, earlier = delayed(_once, pure=False)(state, earlier), so_far
         window = delayed(_window, pure=False)(source, *span, state, shared, classes)
         tasks.append(delayed(_counted, pure=False)(window))
         if classes:
             accuracies.append(delayed(_accuracies, pure=False)(window))
-        # Each history is let go of as soon as the next one is there: what is held does not grow with the passes.
         so_far = delayed(_with, pure=False)(so_far, window)
         if span is not spans[-1]:
             state = delayed(carry, pure=False)(state, delayed(_last, pure=False)(source, *span))

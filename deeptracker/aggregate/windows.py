@@ -32,8 +32,8 @@ class Readable(Protocol):
     def has(self, group: str) -> bool:
         """Whether a group is there."""
 
-    def dataset(self, group: str, *, dask: bool = False) -> xr.Dataset:
-        """A group, read only when values are taken."""
+    def dataset(self, group: str) -> xr.Dataset:
+        """A group, read only when values are taken; ``encoding["shard_rows"]`` says how it is cut."""
 
 
 class Source:
@@ -100,10 +100,10 @@ def windows(
     -------
     list of (start, stop), consecutive; empty where nothing lies past ``first``.
     """
-    table = source.run.dataset(source.group, dask=True)
+    table = source.dataset
     rows = table.sizes[axis]
     grown = [variable for variable in table.variables.values() if variable.dims[:1] == (axis,) and variable.ndim > 1]
-    shard = max((variable.chunks[0][0] for variable in grown if variable.chunks), default=max(rows, 1))
+    shard = table.encoding.get("shard_rows", rows) if grown else max(rows, 1)
     row_bytes = max((variable.nbytes // max(rows, 1) for variable in grown), default=8)
     return cut(rows, row_bytes, shard, first=first, multiple=multiple, most_bytes=most_bytes)
 

@@ -11,7 +11,7 @@ from distributed import WorkerPlugin
 TASKS = "deeptracker.analysis"
 """The module that loads whatever tasks of an analysis call: a second or two, with compiled kernels."""
 
-_TRIM, _MAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
+_TRIM, _MAP, _ARENAS = -1, -3, -8  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX of mallopt(3)
 _KEPT, _MAPPED = 128 << 20, 32 << 20  # bytes; the latter is the most that glibc takes
 
 
@@ -19,7 +19,8 @@ class KeepFreed(WorkerPlugin):
     """Keep some of what was freed, as glibc does where it is left alone.
 
     Dask has its workers give all memory back at once. Then every array above 128 kB is a new mapping, whose pages are
-    made and zeroed one by one, which takes scores a good part of their time.
+    made and zeroed one by one, which takes scores a good part of their time. All threads share what is kept: with a
+    heap of its own each (codecs, event loop, tasks) a worker would keep several times as much.
     """
 
     name = "deeptracker-keep-freed"
@@ -30,6 +31,7 @@ class KeepFreed(WorkerPlugin):
             choose = ctypes.CDLL(None).mallopt
         except (OSError, AttributeError, TypeError):  # no glibc
             return
+        choose(_ARENAS, 1)
         choose(_MAP, _MAPPED)
         choose(_TRIM, _KEPT)
 

@@ -49,17 +49,18 @@ def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None
         provenance["carried_over"] = {"before": before.position, "version": run.stages["anomalies"]["version"]}
     with run.write_stage("anomalies", provenance) as writer:
         batch = Batch()
+        changes = np.array([position for position, _ in rates], np.int64)
+        # First what takes a worker longest at once: small tasks at the end keep all of them busy up to it.
+        answers = [score_answers(batch, run, view, changes, writer) for view in run.validation_sets
+                   if _has_classes(run, view)]  # fmt: skip
         parameters: Later[Parameters] | None = None
         if run.has("filters/dense") and run.has("scalars"):
             into = begin_filters(run, writer)
             tails = [maxima(other) for other in reference]
             scored = score_run(batch, run, before, writer, max(region.file_rows for region in into))
             lowest = find_lowest(batch, run)
-            # The levels are found, and the tasks that rest on them begun, while the answers are worked on.
+            # The levels are found, and the tasks that rest on them begun, while workers look for the lowest cosine.
             parameters = scored.then(lambda scored: score_parameters(batch, scored, into, before, tails))
-        changes = np.array([position for position, _ in rates], np.int64)
-        answers = [score_answers(batch, run, view, changes, writer) for view in run.validation_sets
-                   if _has_classes(run, view)]  # fmt: skip
         batch.compute("scores", progress)
         if parameters is not None:
             put_parameters(run, parameters.value, lowest.value, before, writer)

@@ -109,7 +109,8 @@ class Run:
         Parameters
         ----------
         group : a path of ``groups``.
-        dask : Dask arrays with one chunk a shard (all of the other axes), instead of lazily indexed NumPy.
+        dask : Dask arrays with one chunk a shard (all of the other axes), instead of lazily indexed NumPy; rows of
+            a shard are in ``encoding["shard_rows"]``.
 
         Raises
         ------
@@ -118,12 +119,10 @@ class Run:
         """
         if not self.has(group):
             raise MissingGroupError(why_missing(self.path, group, self.groups, self.stages))
-        if group in self.commit.groups:
-            dataset, rows = self._growing(group)
-        else:
-            dataset, rows = self._whole(group)
+        dataset, rows = self._growing(group) if group in self.commit.groups else self._whole(group)
         if group != "architecture":
             dataset = labelled(dataset, self._architecture, self._images_of(group), self._architecture_key)
+        dataset.encoding["shard_rows"] = rows
         return chunked(dataset, rows) if dask else dataset
 
     def _growing(self, group: str) -> tuple[xr.Dataset, int]:

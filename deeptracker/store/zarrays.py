@@ -26,6 +26,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from deeptracker.store.described import Description, describe
+from deeptracker.store.durable import begin_sync
 from deeptracker.store.layout import Grid, encoding
 from deeptracker.store.place import Place
 
@@ -60,12 +61,19 @@ def make_array(
     attributes: Mapping[str, Any],
 ) -> Writable:
     """Create an array in a folder of its own, without values yet, not durably."""
-    metadata, text = _metadata(
-        (0, *shape[1:]) if shape else (), str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims
-    )
+    metadata, text = _sized(shape, str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims)
     document = {**json.loads(text), "shape": shape, "attributes": dict(attributes)}
     (folder / "zarr.json").put(json.dumps(document, ensure_ascii=False).encode())
     return Writable(metadata, folder, shape)
+
+
+@lru_cache(maxsize=64)
+def _sized(
+    shape: tuple[int, ...], dtype: str, fill: str, grid: Grid, dims: tuple[str, ...]
+) -> tuple[ArrayV3Metadata, str]:
+    """Of all variables of a group alike."""
+    metadata, text = _metadata((0, *shape[1:]) if shape else (), dtype, fill, grid, dims)
+    return metadata.update_shape(shape), text
 
 
 @lru_cache(maxsize=256)
@@ -141,7 +149,9 @@ class Writable:
             range((k.start or 0) // size, -(-min(n, n if k.stop is None else k.stop) // size))
             for k, n, size in zip(keys, self.shape, self.files, strict=True)
         ]
-        if not all(self.folder.joinpath("c", *map(str, place)).is_file() for place in itertools.product(*spans)):
+        before = f"{self.folder}/c/"
+        there = [begin_sync(before + "/".join(map(str, place))) for place in itertools.product(*spans)]
+        if not all(there):
             await _array(self.metadata, store, False).setitem(key, values)
 
 

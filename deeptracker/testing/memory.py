@@ -184,7 +184,9 @@ class MemorySink:
         out = out.assign_coords(
             {dim: (dim, values) for dim, values in self._coordinates.get(group, {}).items() if dim in out.dims}
         )
-        return self._labelled(out.chunk({axis: chunk}) if dask else out)
+        out = self._labelled(out.chunk({axis: chunk}) if dask else out)
+        out.encoding["shard_rows"] = chunk
+        return out
 
     @staticmethod
     def _declared(group: str) -> Group:
