@@ -133,3 +133,21 @@ def test_batch__inside_a_task_of_the_cluster_leaves_its_thread_to_the_others() -
 
     with connect(Profile(workers=1)) as client:
         assert client.submit(analysis, pure=False).result(timeout=20) == 9
+
+
+def test_cluster__lets_go_of_what_was_fetched_while_it_works_on_the_same_part() -> None:
+    def let_go(after: int) -> bool:
+        """Whether the worker comes to hold nothing but what was not fetched yet."""
+        from distributed import get_worker
+
+        end = time.monotonic() + 20
+        while len(get_worker().data) > 32 and time.monotonic() < end:
+            time.sleep(0.01)
+        return len(get_worker().data) <= 32
+
+    with connect(Profile(workers=1)) as client, dask.config.set(scheduler=client):
+        batch = Batch()
+        first = tasks(*range(100))
+        last = batch.add([*first, dask.delayed(let_go, pure=False)(dask.delayed(len)(first))], lambda made: made[-1])
+        batch.compute("parts", None)
+    assert last.value

@@ -90,6 +90,38 @@ def test_workers__keep_what_was_freed_for_the_next_array(client: Client) -> None
     assert max(client.run(pages).values()) < 5_000  # of 40,960; also of a worker that came in a killed one's place
 
 
+def test_workers__keep_it_once_and_not_once_a_thread(client: Client) -> None:
+    def kept() -> float:
+        """MiB more, after twelve threads had 12 MiB each, one after another and all alive."""
+        import threading
+        from pathlib import Path
+
+        import numpy
+
+        def resident() -> float:
+            return int(Path("/proc/self/statm").read_text().split()[1]) / 256
+
+        def work(turn: threading.Event, done: threading.Event) -> None:
+            turn.wait()
+            numpy.ones(3 << 19)
+            done.set()
+            end.wait()
+
+        before, end = resident(), threading.Event()
+        pairs = [(threading.Event(), threading.Event()) for _ in range(12)]
+        threads = [threading.Thread(target=work, args=pair) for pair in pairs]
+        for thread in threads:
+            thread.start()
+        for turn, done in pairs:
+            turn.set()
+            done.wait()
+        grown = resident() - before
+        end.set()
+        return grown
+
+    assert max(client.run(kept).values()) < 40
+
+
 def test_workers__have_loaded_what_tasks_call_before_the_first_comes(client: Client) -> None:
     assert all(client.run(lambda: "deeptracker.analysis" in sys.modules).values())  # also the killed one's successor
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dask.order import order
 
 from deeptracker.aggregate import alone, index_training, index_view, windows
 from deeptracker.aggregate.classes import class_order, clusters, standardised_error
@@ -228,3 +229,28 @@ def test_distributions__of_a_run_without_the_full_schedule_are_left_out(monkeypa
     assert alone(index_distributions, sink)
     monkeypatch.setattr(sink, "has", lambda group: group != "layers/full")
     assert alone(index_distributions, sink) == {}
+
+
+class _Taken:
+    """A batch that computes nothing."""
+
+    tasks: list[Any]
+
+    def add(self, tasks: list[Any], then: Any) -> None:
+        self.tasks = tasks
+
+
+def test_index_view__holds_few_windows_however_many_passes(run: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
+    def most_held(count: int) -> int:
+        spans = [(number % 30, number % 30 + 1) for number in range(count)]
+        monkeypatch.setattr("deeptracker.aggregate.validation.view_windows", lambda *_: spans)
+        batch: Any = _Taken()
+        index_view(batch, run, VIEW)
+        graph = {key: task for one in batch.tasks for key, task in one.__dask_graph__().items()}
+        places = order(graph)
+        steps = [str(key).split("-")[0] for key in sorted(places, key=lambda key: places[key])]
+        held = np.cumsum([(step == "_window") - (step == "_with") for step in steps])
+        assert held[-1] == 0
+        return int(held.max())
+
+    assert most_held(400) == most_held(100) < 40  # not yet in the history of images
