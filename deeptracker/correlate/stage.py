@@ -13,6 +13,7 @@ from deeptracker.aggregate import Progress, Readable, Source, compute, windows
 from deeptracker.conform import build
 from deeptracker.correlate.faces import abnormal, expected_union, union
 from deeptracker.correlate.join import alarms, front, listed, members, pass_of, strongest, together
+from deeptracker.correlate.links import DRAWS, STRATUM, Strata, p_values
 from deeptracker.correlate.minisets import LEAST_WEIGHT, MiniSet, minisets
 from deeptracker.detect.classes import long_run
 from deeptracker.errors import InputError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Method = Literal["calibrated", "lowest-cosine"]
 
 FILTER_BYTES, CLASS_BYTES = 16 << 20, 32 << 20  # of a window of the filters' scores, and of the counts of classes
+_DRAWS_A_TASK = 250
 
 LEAST_PASSES = 2
 """A class with fewer abnormal passes is left out of the cube, as in the original."""
@@ -89,9 +91,10 @@ def cube(
     found, score = _members(run, source, passes, first, progress, f"correlate {view}")
     layers = {"layer": architecture["layer"].values}
     seen, expected = union(found, marked, layer, len(first)), expected_union(found, marked, layer, len(first))
+    anomalous = front(found, len(passes), layer, len(first))
     out[f"{path}/front"] = build(
         f"{path}/front",
-        {"filters": front(found, len(passes), layer, len(first)), "score": score},
+        {"filters": anomalous, "score": score},
         {"validation": passes, **layers},
     )
     out[f"{path}/side"] = build(
@@ -100,8 +103,10 @@ def cube(
             "union": seen,
             "expected": expected,
             "ratio": np.divide(seen, expected, out=np.full(expected.shape, np.nan), where=expected > 1e-9),
+            **_links(anomalous > 0, marked, progress, f"links {view}"),
         },
         {**layers, "class": names},
+        {"draws": DRAWS, "stratum": STRATUM},
     )
     return out | _sets(path, minisets(found, marked & kept, layer), passes)
 
@@ -179,6 +184,22 @@ def _members(
         if part is not None and low >= 0:
             score[low : low + len(part)] = np.fmax(score[low : low + len(part)], part)
     return together(found), score
+
+
+def _links(
+    anomalous: npt.NDArray[np.bool_], marked: npt.NDArray[np.bool_], progress: Progress | None, what: str
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Score and p of the link of each layer and class; p is corrected for all of them."""
+    strata = Strata.of(anomalous, marked)
+    shared = delayed(strata, pure=False, traverse=False)
+    tasks = [delayed(_largest, pure=False)(shared, first, min(first + _DRAWS_A_TASK, DRAWS))
+             for first in range(0, DRAWS, _DRAWS_A_TASK)]  # fmt: skip
+    score = strata.score()
+    return {"link": score, "p": p_values(score, np.concatenate(compute(tasks, what=what, progress=progress)))}
+
+
+def _largest(strata: Strata, first: int, stop: int) -> npt.NDArray[np.float64]:
+    return strata.largest(range(first, stop))
 
 
 def _sets(path: str, sets: list[MiniSet], passes: npt.NDArray[np.int64]) -> dict[str, xr.Dataset]:

@@ -8,10 +8,11 @@ from deeptracker.detect.alarms import Alarm
 
 _LONG, _DRIFT = 100, 20  # records after which what is dead is dead, and what shrinks shrinks
 _FEW = 2  # classes that wrong labels of one class turn
+_UPDATES = ("update_angle", "update_ratio2")
 SHORT = 3  # records that the loss stays up after one bad batch, momentum included
 CAUSES = (
     "lr-spike", "non-finite", "dead-filters", "frozen-filters", "exploding-filters", "saturated-filters", "bad-batch",
-    "label-noise", "data-order", "missing-class", "decay-or-normalisation", "validation-only", "unknown",
+    "label-noise", "data-order", "missing-class", "decay-or-normalisation", "state-lost", "validation-only", "unknown",
 )  # fmt: skip
 
 
@@ -21,7 +22,9 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     Facts come first (learning rate, what the batches held, states that begin with the event), then shapes: where the
     images of one or two classes turn wrong beyond the alarm level while the others hold, labels were wrong; where the
     loss jumps for at most three records and a third of the layers move with it, a batch was bad; where the weights of
-    one layer shrink on and on, or nothing but running statistics moves, the decay or the normalisation is wrong.
+    one layer shrink on and on, or nothing but running statistics moves, the decay or the normalisation is wrong; where
+    the updates of half of the layers change from one step to the next, the gradients and the rate being what they
+    were, the optimizer's memory was lost.
     """
     if any(a.kind == "rate" for a in alarms):
         return "lr-spike"
@@ -47,7 +50,11 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     brief = bool(loss) and all(a.end - a.onset < SHORT for a in loss)
     if brief and len(at_onset) >= max(layers // 3, 2):
         return "bad-batch"
-    return "decay-or-normalisation" if not loss and _drifts(parameters, onset, layers) else "unknown"
+    if loss:
+        return "unknown"
+    if _forgets(parameters, onset, layers):
+        return "state-lost"
+    return "decay-or-normalisation" if _drifts(parameters, onset, layers) else "unknown"
 
 
 def stays(state: Alarm) -> bool:
@@ -63,6 +70,13 @@ def _drifts(alarms: list[Alarm], onset: int, layers: int) -> bool:
         shrinks = all(a.facts["score"] < 0 and a.facts["at"] > a.onset for a in first)
         return shrinks and len({a.place for a in first}) == 1 and max(a.end for a in first) - onset >= _DRIFT
     return what <= {"bn_running_mean", "bn_running_var"} and len({a.place for a in first}) >= max(layers // 3, 2)
+
+
+def _forgets(alarms: list[Alarm], onset: int, layers: int) -> bool:
+    """Whether the steps of half of the layers change at once, and nothing that they are made of."""
+    first = [a for a in alarms if a.kind in ("filters", "layer") and a.onset <= onset + 1]
+    together = {a.place for a in first if a.kind == "layer" and a.what in _UPDATES}
+    return {a.what for a in first} <= {*_UPDATES, "w_rms", "bn_gamma", "bn_beta"} and len(together) >= max(layers / 2, 2)
 
 
 def evidence(

@@ -85,3 +85,18 @@ def segments(rates: Array, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
         breaks[2:] |= spacing[2:] != spacing[1:-1]
     starts = np.where(breaks, np.arange(len(steps)), 0)
     return np.maximum.accumulate(starts).astype(np.int64)
+
+
+def segments_of_updates(starts: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """As ``segments``, where the first step at a new rate still belongs to the segment before.
+
+    An optimizer's memory is of the gradients: at that step the update over its rate is what it was before, and if it
+    is not, the memory was lost. ``starts`` as ``segments`` gives them; where a record is several steps (or their
+    number is not known), nothing is changed.
+    """
+    out = starts.copy()
+    for first in np.unique(starts[starts > 0]).tolist():
+        if steps[first] == 1:
+            out[starts == first] = first + 1
+            out[first] = out[first - 1]
+    return out

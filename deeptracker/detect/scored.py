@@ -92,7 +92,8 @@ def score_run(batch: Batch, run: Run, before: Earlier | None, writer: Any, rows:
         if before is not None:
             for kind in ("filter", "layer"):  # the scalars behind the model's scores are never thinned
                 maxima[kind][:, : before.frontier] = before.maxima(kind)
-        return Scored(along, there, scratch, layers, model, maxima, xr.concat(found[: len(states)], "filter"))
+        all_states = xr.concat([one for one, _ in found[: len(states)]], "filter")
+        return Scored(along, there, scratch, layers, model, maxima, all_states)
 
     return batch.add([*states, *scores], joined)
 

@@ -11,9 +11,10 @@ import xarray as xr
 from deeptracker.aggregate import Source
 from deeptracker.detect.blocks import Block, rows
 from deeptracker.detect.carried import Earlier
-from deeptracker.detect.rates import segments
+from deeptracker.detect.rates import segments, segments_of_updates
 from deeptracker.detect.scores import ROWS, score
 from deeptracker.detect.signals import FILTER_SIGNALS, Signal
+from deeptracker.detect.sparse import Sparse
 from deeptracker.detect.states import OF_NET, OF_PROBES, OF_RECORDS, Net, States, inactive
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Timeline:
     Attributes
     ----------
     iteration, starts : (records,) iterations, and the first record of the segment that each belongs to.
+    starts_of_updates : the same, for updates over their learning rate.
     log_rates : (records, parameter groups) log η; NaN where the step was skipped or a rate is 0.
     scalars : the group ``scalars`` at these iterations.
     """
@@ -44,7 +46,9 @@ class Timeline:
         rates = self.scalars["learning_rate"].values
         if not rates.shape[1] or not np.isfinite(rates).any():
             rates = np.ones((len(self.iteration), 1))
-        self.starts: Index = segments(rates, dense["steps"].values)
+        steps = dense["steps"].values
+        self.starts: Index = segments(rates, steps)
+        self.starts_of_updates = segments_of_updates(self.starts, steps)
         with np.errstate(divide="ignore", invalid="ignore"):
             self.log_rates: Array = np.log(rates)
         skipped = self.scalars["step_skipped"].values == 1
@@ -54,8 +58,10 @@ class Timeline:
         return {**self.__dict__, "scalars": None}  # no task needs them
 
 
-def find_states(run: Run, block: Block, before: Earlier | None) -> xr.Dataset:
-    """States of the filters of a block over all records, read window by window."""
+def find_states(run: Run, block: Block, before: Earlier | None) -> tuple[xr.Dataset, Sparse]:
+    """States of the filters of a block over all records, and where they learn only now and then; read window by
+    window.
+    """
     records = Source(run, DENSE)
     iteration = records.dataset["iteration"].values
     start = None
@@ -74,17 +80,26 @@ def find_states(run: Run, block: Block, before: Earlier | None) -> xr.Dataset:
         start=start,
         position=None if before is None else before.position,
     )
+    sparse = Sparse(len(block.layer))
     net = Net.of(run.dataset("scalars")[list(OF_NET)].load().reindex(iteration=iteration))
     for first, stop in rows(run, DENSE):
-        states.see(block.read(records, OF_RECORDS, first, stop), iteration[first:stop], net.part(first, stop))
+        values = block.read(records, OF_RECORDS, first, stop)
+        states.see(values, iteration[first:stop], net.part(first, stop))
+        sparse.see(values["g_norm2"] == 0)
     if probe is not None:
         for first, stop in rows(run, PROBE):
             states.see_probe(block.read(probe, OF_PROBES, first, stop), at[first:stop])
-    return states.found(None if before is None else before.states(block.filters))
+    return states.found(None if before is None else before.states(block.filters)), sparse
 
 
 def score_signal(
-    run: Run, block: Block, number: int, span: tuple[int, int, int], along: Timeline, states: xr.Dataset, into: Any
+    run: Run,
+    block: Block,
+    number: int,
+    span: tuple[int, int, int],
+    along: Timeline,
+    states: tuple[xr.Dataset, Sparse],
+    into: Any,
 ) -> tuple[Array, npt.NDArray[np.float32]]:
     """Scores of one signal of a block in a window; those of the filters go ``into`` a region, if there is one.
 
@@ -92,6 +107,7 @@ def score_signal(
     ----------
     number : of the signal, in the order of ``FILTER_SIGNALS``.
     span : first record that is read, start and stop of the window, as ``blocks.spans`` gives them.
+    states : as ``find_states`` gives them: what is dead, frozen, or learns only now and then gets no score.
 
     Returns
     -------
@@ -102,8 +118,10 @@ def score_signal(
     raw = Source(run, DENSE).read(FILTER_SIGNALS[number].name, read, stop, block.filters)
     series = _series(FILTER_SIGNALS[number], raw, along.log_rates[read:stop], block.rate)
     del raw
-    series[inactive(states, along.iteration[read:stop])] = np.nan
-    per_filter, per_layer = score(series, np.maximum(along.starts[read:stop] - read, 0), block.layer, block.common_of)
+    found, sparse = states
+    series[inactive(found, along.iteration[read:stop]) | sparse.at(read, stop)] = np.nan
+    starts = along.starts_of_updates if FILTER_SIGNALS[number].per_rate else along.starts
+    per_filter, per_layer = score(series, np.maximum(starts[read:stop] - read, 0), block.layer, block.common_of)
     scores = np.ascontiguousarray(per_filter[:, start - read :].T, np.float32)
     if into is not None:
         into.put(start, scores)

@@ -145,6 +145,14 @@ CORRELATION: tuple[Group, ...] = (
                 "union expected at the same number of passes",
             ),
             Variable("ratio", ("layer", "class"), "float32", "1", "observed / expected"),
+            Variable(
+                "link",
+                ("layer", "class"),
+                "float32",
+                "1",
+                "passes at which both are abnormal, standardised by permutation within strata",
+            ),
+            Variable("p", ("layer", "class"), "float32", "1", "of the link, corrected for all links"),
         ),
     ),
     Group(
@@ -176,6 +184,8 @@ CORRELATION: tuple[Group, ...] = (
 )
 
 DERIVED: tuple[Group, ...] = INDEX + ANOMALIES + CORRELATION
+PROVEN = 0.05
+"""Links of a layer and a class with a larger ``p`` are hidden unless asked for."""
 STAGES = ("index", "anomalies", "correlation")
 
 __all__ = [
@@ -184,6 +194,7 @@ __all__ = [
     "DERIVED",
     "DIRECTIONS",
     "MODEL_SIGNALS",
+    "PROVEN",
     "RULES",
     "SIGNALS",
     "STAGES",

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Range1d, Span
+from bokeh.models import CDSView, Checkbox, ColumnDataSource, CustomJS, Div, HoverTool, IndexFilter, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from deeptracker.schema.derived import PROVEN
 from deeptracker.screen.answers import class_names
 from deeptracker.screen.cube import faces
 from deeptracker.view import heading, minisets, palettes, words
@@ -26,7 +27,7 @@ class Cube:
 
     Cells of the top face are passes at which the left or the right rule marks a class; of the front, filters of a
     layer at the alarm level since the previous pass; of the right, the filters seen together with each class against
-    the number expected from how often either is abnormal.
+    the number expected from how often either is abnormal, where the link of the two is proven; the others on demand.
     """
 
     def __init__(self, run: Any, view: str, timeline: Timeline | None = None) -> None:
@@ -51,7 +52,7 @@ class Cube:
         self._cursors()
         self.layout = row(
             column(self.top, self.front, sizing_mode="stretch_width", spacing=0),
-            column(self.corner, self.right, spacing=0),
+            column(self.corner, self.right, self.unproven, spacing=0),
             sizing_mode="stretch_width",
             spacing=0,
         )
@@ -160,7 +161,9 @@ class Cube:
         ratio = np.asarray(self.faces.side["ratio"].transpose("layer", "class").values)[:, self.kept]
         union = np.asarray(self.faces.side["union"].transpose("layer", "class").values)[:, self.kept]
         expected = np.asarray(self.faces.side["expected"].transpose("layer", "class").values)[:, self.kept]
+        p = np.asarray(self.faces.side["p"].transpose("layer", "class").values)[:, self.kept]
         layer, c = np.nonzero(union > 0)
+        proven = p[layer, c] <= PROVEN
         with np.errstate(divide="ignore", invalid="ignore"):
             size = np.clip(np.nan_to_num(np.log2(ratio), nan=0.0), RATIO.low, RATIO.high)
         bottom = len(self.layers) - 1 - layer
@@ -175,17 +178,31 @@ class Cube:
                 "class": [self.names[self.kept[i]] for i in c],
                 "union": union[layer, c],
                 "expected": expected[layer, c],
+                "p": p[layer, c],
             }
         )
-        cells = plot.quad("left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None)
+        cells = [
+            plot.quad(
+                "left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None,
+                view=CDSView(filter=IndexFilter(np.flatnonzero(some).tolist())),
+            )
+            for some in (proven, ~proven)
+        ]  # fmt: skip
+        cells[1].visible = False
+        self.unproven = Checkbox(
+            label=f"links that may be chance: {int((~proven).sum())} (proven: {int(proven.sum())})",
+            margin=(4, 0, 0, 18),
+        )
+        self.unproven.js_link("active", cells[1], "visible")
         plot.add_tools(
             HoverTool(
-                renderers=[cells],
+                renderers=cells,
                 tooltips=[
                     ("layer", "@layer"),
                     ("class", "@class"),
                     ("filters seen together", "@union"),
                     ("expected", "@expected{0.0}"),
+                    ("p of the link", "@p{0.0000}"),
                 ],
             )
         )

@@ -12,9 +12,10 @@ from deeptracker.detect.classes import class_scores, counts, long_run
 from deeptracker.detect.episodes import Episodes
 from deeptracker.detect.flips import runs
 from deeptracker.detect.original import lowest_cosine
-from deeptracker.detect.rates import jumps, rate_events, segments
+from deeptracker.detect.rates import jumps, rate_events, segments, segments_of_updates
 from deeptracker.detect.rolling import trailing_median
 from deeptracker.detect.scores import score
+from deeptracker.detect.sparse import RECENT, Sparse
 from deeptracker.detect.tail import Tail, alarm_levels
 
 
@@ -120,6 +121,31 @@ def test_segments__a_resume_is_no_break_but_another_spacing_after_it_is() -> Non
     same, other = (np.array([-1, 1, 1, -1, then, then, then, then]) for then in (1, 5))
     assert segments(rate, same).tolist() == [0] * 8
     assert segments(rate, other).tolist() == [0] * 4 + [4] * 4
+
+
+def test_segments_of_updates__the_first_step_at_a_new_rate_belongs_to_the_ones_before() -> None:
+    rate = np.array([1.0, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    for steps, expected in (
+        ([-1, 1, 1, 1, 1, 1, 5, 5], [0, 0, 0, 0, 4, 4, 6, 6]),
+        ([-1, 5, 5, 5, 5, 5, 5, 5], [0, 0, 0, 3, 3, 3, 3, 3]),
+        ([-1, 1, 1, -1, 1, 1, 1, 1], [0, 0, 0, 3, 3, 3, 3, 3]),
+    ):
+        starts = segments(rate[:, None], np.array(steps))
+        assert segments_of_updates(starts, np.array(steps)).tolist() == expected
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), borders=st.lists(st.integers(0, 400), max_size=4))
+def test_sparse__is_a_filter_while_a_tenth_of_the_last_records_had_no_gradient(seed: int, borders: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    none = rng.random((400, 6)) < np.repeat(rng.random((8, 6)) ** 3, 50, axis=0)
+    seen, edges = Sparse(6), sorted({0, *borders, 400})
+    for start, stop in zip(edges, edges[1:], strict=False):
+        seen.see(none[start:stop])
+    expected = np.array([none[max(t + 1 - RECENT, 0) : t + 1].sum(0) > RECENT / 10 for t in range(400)])
+    np.testing.assert_array_equal(seen.at(0, 400), expected.T)
+    start, stop = sorted(rng.integers(0, 401, 2))
+    np.testing.assert_array_equal(seen.at(start, stop), expected[start:stop].T)
 
 
 def test_lowest_cosine__takes_ten_inner_filters_lowest_first() -> None:
