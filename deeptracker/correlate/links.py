@@ -1,8 +1,8 @@
-"""Honest links: which layers were anomalous when a class was abnormal more often than time alone explains. Array tier.
+"""Honest links: layers that were anomalous with a class more often than time alone explains. Array tier.
 
-Faults, and the beginning of a training, make everything abnormal at once: counted over the whole run, every layer then
-goes with every class. So passes are compared with their neighbours only. Within strata of 20 successive passes the
-passes of all layers are permuted together, those of the classes stay: that keeps how layers go together, and how
+Faults, and the beginning of a training, make everything abnormal at once: counted over the whole run, every layer
+then goes with every class. So passes are compared with their neighbours only. Within strata of 20 successive passes
+the passes of all layers are permuted together, those of the classes stay: that keeps how layers go together, and how
 often either is abnormal in a stratum. The largest of all links in each draw tells what the largest means here
 (Westfall & Young 1993, single step).
 """
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 STRATUM, DRAWS = 20, 1_999
-_PART = 0.25  # of a joint pass, squared: keeps links that hardly could be from having the largest scores by one chance
+_PART = 0.25  # of a joint pass, squared: what hardly could be does not get the largest score by one chance
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -47,7 +47,7 @@ class Strata:
         size = np.bincount(number).astype(np.float64)[:, None]
         n, m = _sums(layers, number), _sums(classes, number)
         spread_n, spread_m = n * (size - n), m * (size - m)
-        moves = spread_n.any(1) & spread_m.any(1)  # elsewhere every draw is what happened
+        moves: Flags = np.any(spread_n, axis=1) & np.any(spread_m, axis=1)  # elsewhere every draw is what happened
         n, m, size = n[moves], m[moves], size[moves]
         # Hypergeometric: of N passes n anomalous, m abnormal.
         variance = (spread_n[moves] / (size**2 * (size - 1))).T @ spread_m[moves]

@@ -8,26 +8,27 @@ from deeptracker.detect.alarms import Alarm
 
 _LONG, _DRIFT = 100, 20  # records after which what is dead is dead, and what shrinks shrinks
 _FEW = 2  # classes that wrong labels of one class turn
-_UPDATES = ("update_angle", "update_ratio2")
 SHORT = 3  # records that the loss stays up after one bad batch, momentum included
 CAUSES = (
     "lr-spike", "non-finite", "dead-filters", "frozen-filters", "exploding-filters", "saturated-filters", "bad-batch",
-    "label-noise", "data-order", "missing-class", "decay-or-normalisation", "state-lost", "validation-only", "unknown",
+    "label-noise", "data-order", "missing-class", "decay-or-normalisation", "state-lost", "validation-only",
+    "unknown",
 )  # fmt: skip
 
 
 def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     """Name the cause of an event from its alarms; ``layers`` is the number of layers of the net.
 
-    Facts come first (learning rate, what the batches held, states that begin with the event), then shapes: where the
+    Facts come first (learning rate, the optimizer's memory, what the batches held, states that begin with the event),
+    then shapes: where the
     images of one or two classes turn wrong beyond the alarm level while the others hold, labels were wrong; where the
     loss jumps for at most three records and a third of the layers move with it, a batch was bad; where the weights of
-    one layer shrink on and on, or nothing but running statistics moves, the decay or the normalisation is wrong; where
-    the updates of half of the layers change from one step to the next, the gradients and the rate being what they
-    were, the optimizer's memory was lost.
+    one layer shrink on and on, or nothing but running statistics moves, the decay or the normalisation is wrong.
     """
     if any(a.kind == "rate" for a in alarms):
         return "lr-spike"
+    if any(a.kind == "memory" and a.onset <= onset + SHORT for a in alarms):
+        return "state-lost"
     held = {a.what for a in alarms if a.kind == "batch" and a.onset <= onset + SHORT}
     # Where few classes come at a time, others are gone by that.
     for what, name in (("crowded", "data-order"), ("repeated", "data-order"), ("relabelled", "label-noise"),
@@ -50,11 +51,7 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
     brief = bool(loss) and all(a.end - a.onset < SHORT for a in loss)
     if brief and len(at_onset) >= max(layers // 3, 2):
         return "bad-batch"
-    if loss:
-        return "unknown"
-    if _forgets(parameters, onset, layers):
-        return "state-lost"
-    return "decay-or-normalisation" if _drifts(parameters, onset, layers) else "unknown"
+    return "decay-or-normalisation" if not loss and _drifts(parameters, onset, layers) else "unknown"
 
 
 def stays(state: Alarm) -> bool:
@@ -72,20 +69,19 @@ def _drifts(alarms: list[Alarm], onset: int, layers: int) -> bool:
     return what <= {"bn_running_mean", "bn_running_var"} and len({a.place for a in first}) >= max(layers // 3, 2)
 
 
-def _forgets(alarms: list[Alarm], onset: int, layers: int) -> bool:
-    """Whether the steps of half of the layers change at once, and nothing that they are made of."""
-    first = [a for a in alarms if a.kind in ("filters", "layer") and a.onset <= onset + 1]
-    together = {a.place for a in first if a.kind == "layer" and a.what in _UPDATES}
-    return {a.what for a in first} <= {*_UPDATES, "w_rms", "bn_gamma", "bn_beta"} and len(together) >= max(layers / 2, 2)
-
-
 def evidence(
     alarms: list[Alarm], cause: str, layer_names: list[str], layer_sizes: list[int], class_names: list[str], gap: int
 ) -> list[dict[str, Any]]:
     """Sentences with the xarray expression that shows each, strongest first; ``for`` tells which way it speaks."""
     out = []
     # What the cause rests on comes first: classes where labels are to blame, parameters elsewhere.
-    order = {"rate": 0, "batch": 0, "state": 1, "class": 1 if cause in ("label-noise", "validation-only") else 3}
+    order = {
+        "rate": 0,
+        "memory": 0,
+        "batch": 0,
+        "state": 1,
+        "class": 1 if cause in ("label-noise", "validation-only") else 3,
+    }
     for a in sorted(alarms, key=lambda a: (order.get(a.kind, 2), -a.excess))[:12]:
         window = f"iteration=slice({a.onset - gap}, {a.end + gap})"
         name = layer_names[a.place] if a.kind in ("filters", "layer", "state") else ""
@@ -98,6 +94,9 @@ def evidence(
             text += "" if a.facts["lasts"] else f" to {a.end}"
             statistic = "nonfinite" if a.what == "non-finite" else "w_rms" if a.what == "exploding" else "g_norm2"
             expression = f"run.filters.{statistic}.sel(layer={name!r}, {window})"
+        elif a.kind == "memory":
+            text = f"{_ANEW[a.facts['made_of']]} at {a.onset}: only an optimizer without a memory makes such a step"
+            expression = f"run.layers.update_norm2.sel({window})"
         elif a.kind == "batch":
             text, expression = _of_batches(a, class_names), f"run.dataset('batches').sel({window})"
         elif a.kind == "class":
@@ -145,6 +144,10 @@ def _of_batches(alarm: Alarm, classes: list[str]) -> str:
     return text if alarm.what == "gone" else f"{text}, and about as many more of class {instead}"
 
 
+_ANEW = {
+    "gradient": "every layer's update was the same multiple of its gradient",
+    "sign": "every weight's update was as large as the learning rate",
+}
 _NAMES = {
     "loss": "the training loss", "grad_norm": "the gradient norm", "update_angle": "update angle",
     "update_ratio2": "update ratio", "grad_ratio2": "gradient ratio", "w_rms": "weight size", "bn_gamma": "scale γ",

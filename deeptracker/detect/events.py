@@ -36,7 +36,8 @@ def join(alarms: list[Alarm], gap: int) -> list[list[Alarm]]:
     The return to normal belongs to the event: an alarm at a place that already is part of it may come up to 50
     records (the least past of a score) later. A state that lasts (a dead filter stays dead) reaches no further than
     its onset: what happens long after it is another event. A fact that begins more than an interval after an event
-    did (what batches held, the learning rate, a state that stays) is one of its own: it needs no event to explain it.
+    did (what batches held, the learning rate, a lost memory, a state that stays) is one of its own: it needs no event
+    to explain it.
     """
     groups: list[list[Alarm]] = []
     reach = begun = 0
@@ -54,11 +55,11 @@ def join(alarms: list[Alarm], gap: int) -> list[list[Alarm]]:
 
 
 def _is_fact(alarm: Alarm) -> bool:
-    return alarm.kind in ("batch", "rate") or (alarm.kind == "state" and stays(alarm))
+    return alarm.kind in ("batch", "memory", "rate") or (alarm.kind == "state" and stays(alarm))
 
 
 def _place(alarm: Alarm) -> tuple[str, int]:
-    kind = alarm.kind if alarm.kind in ("class", "model", "rate", "batch") else "layer"
+    kind = alarm.kind if alarm.kind in ("class", "model", "rate", "batch", "memory") else "layer"
     return kind, alarm.place
 
 

@@ -17,6 +17,7 @@ from deeptracker.detect.batches import batch_alarms
 from deeptracker.detect.carried import earlier
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.few import few_events
+from deeptracker.detect.memory import memory_alarms
 from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
 from deeptracker.detect.scored import score_run
@@ -90,7 +91,7 @@ def find_events(
     if run.has("scalars"):
         iteration = run.dataset("scalars")["iteration"].values
         alarms += rate_alarms([event for _, event in rates], iteration)
-    alarms += batch_alarms(run, gap)
+    alarms += batch_alarms(run, gap) + memory_alarms(run)
     hints: list[Alarm] = []
     for found in answers:
         for alarm in class_alarms(found):

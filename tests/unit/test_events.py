@@ -116,13 +116,13 @@ def test_cause__running_statistics_alone_point_to_the_normalisation() -> None:
     assert cause_of(means[:1], 100, 6) == "unknown"
 
 
-def test_cause__updates_that_change_alone_and_everywhere_point_to_a_lost_memory() -> None:
-    updates = [alarm("layer", n, 100, 104, what=what) for n, what in enumerate(["update_ratio2", "update_angle"] * 2)]
-    assert cause_of([*updates, alarm("filters", 5, 101, what="w_rms")], 100, 8) == "state-lost"
-    assert cause_of(updates[:3], 100, 8) == "unknown"
-    for other in (alarm("layer", 0, 100, what="grad_ratio2"), alarm("model", -1, 101, what="loss")):
-        assert cause_of([*updates, other], 100, 8) == "unknown"
-    assert cause_of([*updates, alarm("layer", 0, 103, what="grad_ratio2")], 100, 8) == "state-lost", "what follows"
+def test_cause__a_step_without_a_memory_says_that_it_was_lost() -> None:
+    moved = [alarm("layer", 0, 100, what="w_rms"), alarm("class", 1, 104, what="loss", excess=2)]
+    anew = alarm("memory", -1, 100, what="empty", made_of="sign")
+    assert cause_of([*moved, anew], 100, 8) == "state-lost"
+    assert cause_of([*moved, anew, alarm("rate", -1, 100)], 100, 8) == "lr-spike"
+    event = document([*moved, anew], NAMES, 10)
+    assert event["evidence"][0]["text"].startswith("every weight's update was as large as the learning rate at 100: ")
 
 
 def test_document__names_the_class_that_was_gone_and_the_one_that_took_its_labels() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -140,7 +142,7 @@ def test_sparse__is_a_filter_while_a_tenth_of_the_last_records_had_no_gradient(s
     rng = np.random.default_rng(seed)
     none = rng.random((400, 6)) < np.repeat(rng.random((8, 6)) ** 3, 50, axis=0)
     seen, edges = Sparse(6), sorted({0, *borders, 400})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         seen.see(none[start:stop])
     expected = np.array([none[max(t + 1 - RECENT, 0) : t + 1].sum(0) > RECENT / 10 for t in range(400)])
     np.testing.assert_array_equal(seen.at(0, 400), expected.T)
