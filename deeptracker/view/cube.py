@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import CDSView, Checkbox, ColumnDataSource, CustomJS, Div, HoverTool, IndexFilter, Range1d, Span
+from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from deeptracker.schema.derived import PROVEN
 from deeptracker.screen.answers import class_names
 from deeptracker.screen.cube import faces
 from deeptracker.view import heading, minisets, palettes, words
 from deeptracker.view.events import anomalies
+from deeptracker.view.links import draw_links
 from deeptracker.view.places import layers_of, short, stages_of
-from deeptracker.view.scale import RATIO, Scale, count_scale
+from deeptracker.view.scale import RATIO, count_scale
 from deeptracker.view.timeline import FONT, Timeline, named_rows, plain
 
 SIDE = 380
@@ -63,9 +63,6 @@ class Cube:
         previous = np.concatenate([[int(times[0] - np.median(np.diff(times))) if len(times) > 1 else 0], times[:-1]])
         return np.maximum(previous, int(np.ceil(self.timeline.full[0]))), times
 
-    def _colours(self, scale: Scale, values: Any) -> list[str]:
-        return [scale.colours[max(int(byte), 1) - 1] for byte in scale.encode(values).ravel()]
-
     def _top(self, height: int) -> Any:
         plot = self.timeline.figure(height, y_range=self.class_range, min_border_right=0)
         cells, (left, right) = self.faces.top, self._spans()
@@ -77,7 +74,7 @@ class Cube:
                 "right": right[p],
                 "bottom": self.edges[c],
                 "top": self.edges[c + 1],
-                "colour": self._colours(self.count_scale, counts),
+                "colour": self.count_scale.colours_of(counts),
                 "class": [self.names[self.kept[i]] for i in c],
                 "count": counts,
             }
@@ -123,7 +120,7 @@ class Cube:
                 "right": right[p],
                 "bottom": bottom + 0.06,
                 "top": bottom + 0.94,
-                "colour": self._colours(self.filter_scale, table[p, layer]),
+                "colour": self.filter_scale.colours_of(table[p, layer]),
                 "layer": [self.layers[i].name for i in layer],
                 "count": table[p, layer],
                 "of": [self.layers[i].count for i in layer],
@@ -158,54 +155,8 @@ class Cube:
                 outline_line_color=palettes.FAINT, border_fill_color=palettes.PAPER, x_axis_label="class",
             )
         )  # fmt: skip
-        ratio = np.asarray(self.faces.side["ratio"].transpose("layer", "class").values)[:, self.kept]
-        union = np.asarray(self.faces.side["union"].transpose("layer", "class").values)[:, self.kept]
-        expected = np.asarray(self.faces.side["expected"].transpose("layer", "class").values)[:, self.kept]
-        p = np.asarray(self.faces.side["p"].transpose("layer", "class").values)[:, self.kept]
-        layer, c = np.nonzero(union > 0)
-        proven = p[layer, c] <= PROVEN
-        with np.errstate(divide="ignore", invalid="ignore"):
-            size = np.clip(np.nan_to_num(np.log2(ratio), nan=0.0), RATIO.low, RATIO.high)
-        bottom = len(self.layers) - 1 - layer
-        source = ColumnDataSource(
-            {
-                "left": self.edges[c] + 0.03,
-                "right": self.edges[c + 1] - 0.03,
-                "bottom": bottom + 0.06,
-                "top": bottom + 0.94,
-                "colour": self._colours(RATIO, size[layer, c]),
-                "layer": [self.layers[i].name for i in layer],
-                "class": [self.names[self.kept[i]] for i in c],
-                "union": union[layer, c],
-                "expected": expected[layer, c],
-                "p": p[layer, c],
-            }
-        )
-        cells = [
-            plot.quad(
-                "left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None,
-                view=CDSView(filter=IndexFilter(np.flatnonzero(some).tolist())),
-            )
-            for some in (proven, ~proven)
-        ]  # fmt: skip
-        cells[1].visible = False
-        self.unproven = Checkbox(
-            label=f"links that may be chance: {int((~proven).sum())} (proven: {int(proven.sum())})",
-            margin=(4, 0, 0, 18),
-        )
-        self.unproven.js_link("active", cells[1], "visible")
-        plot.add_tools(
-            HoverTool(
-                renderers=cells,
-                tooltips=[
-                    ("layer", "@layer"),
-                    ("class", "@class"),
-                    ("filters seen together", "@union"),
-                    ("expected", "@expected{0.0}"),
-                    ("p of the link", "@p{0.0000}"),
-                ],
-            )
-        )
+        names = [place.name for place in self.layers]
+        self.unproven = draw_links(plot, self.faces, names, list(self.names), self.edges)
         plot.yaxis.visible = False
         self._class_axis(plot.xaxis, long=False)
         plot.xaxis.axis_label_standoff = 2

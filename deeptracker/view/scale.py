@@ -66,6 +66,10 @@ class Scale:
     def colours(self) -> Sequence[str]:
         return palettes.PALETTES[self.palette]
 
+    def colours_of(self, values: Any) -> list[str]:
+        """The colour of each value, flat; NaN as the lowest."""
+        return [self.colours[max(int(byte), 1) - 1] for byte in self.encode(values).ravel()]
+
     def gradient(self) -> str:
         """CSS of the scale, left to right."""
         step = max(1, (len(self.colours) - 1) // 16)
