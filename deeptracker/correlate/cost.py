@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deeptracker.aggregate import Cost, cut, table_bytes
-from deeptracker.correlate.stage import CLASS_BYTES, FILTER_BYTES
+from deeptracker.correlate.links import DRAWS
+from deeptracker.correlate.stage import CLASS_BYTES, DRAWS_A_TASK, FILTER_BYTES
 from deeptracker.detect import LONGEST, cut_passes
 from deeptracker.store.layout import shard_rows
 
@@ -39,9 +40,11 @@ def _cube_cost(run: Run, view: str, classes: int) -> Cost:
             4 * run.dataset("filters/dense").sizes["filter"],
         )
         spans = cut(records, row, shard_rows(row), most_bytes=FILTER_BYTES)
-        sizes["layer"] = run.dataset("architecture").sizes["layer"]
+        layers = sizes["layer"] = run.dataset("architecture").sizes["layer"]
         written = sum(table_bytes(f"{path}/{name}", sizes) for name in ("front", "side"))
         total += Cost(len(spans), 2 * records * row, written, _held(spans, row))
+        drawn = 4 * passes * (2 * layers + 2 * classes) + 4 * 8 * layers * classes
+        total += Cost(-(-DRAWS // DRAWS_A_TASK), 0, 0, drawn)
     return total
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Method = Literal["calibrated", "lowest-cosine"]
 
 FILTER_BYTES, CLASS_BYTES = 16 << 20, 32 << 20  # of a window of the filters' scores, and of the counts of classes
-_DRAWS_A_TASK = 250
+DRAWS_A_TASK = 250
 
 LEAST_PASSES = 2
 """A class with fewer abnormal passes is left out of the cube, as in the original."""
@@ -192,8 +192,8 @@ def _links(
     """Score and p of the link of each layer and class; p is corrected for all of them."""
     strata = Strata.of(anomalous, marked)
     shared = delayed(strata, pure=False, traverse=False)
-    tasks = [delayed(_largest, pure=False)(shared, first, min(first + _DRAWS_A_TASK, DRAWS))
-             for first in range(0, DRAWS, _DRAWS_A_TASK)]  # fmt: skip
+    tasks = [delayed(_largest, pure=False)(shared, first, min(first + DRAWS_A_TASK, DRAWS))
+             for first in range(0, DRAWS, DRAWS_A_TASK)]  # fmt: skip
     score = strata.score()
     return {"link": score, "p": p_values(score, np.concatenate(compute(tasks, what=what, progress=progress)))}
 
@@ -227,4 +227,4 @@ def _sets(path: str, sets: list[MiniSet], passes: npt.NDArray[np.int64]) -> dict
     }
 
 
-__all__ = ["CLASS_BYTES", "FILTER_BYTES", "correlate", "cube"]
+__all__ = ["CLASS_BYTES", "DRAWS_A_TASK", "FILTER_BYTES", "correlate", "cube"]
