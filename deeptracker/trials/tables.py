@@ -14,7 +14,15 @@ from deeptracker.trials.settings import SETTINGS, TUNED
 def tables(figures: Figures) -> str:
     """All tables: what was found, false alarms, each kind of fault, and the baselines."""
     parts = [_overall(figures), _kinds(figures), _baselines(figures)]
+    if figures.forks:
+        parts.append(_KNOWN)
     return "\n\n".join(part for part in parts if part)
+
+
+_KNOWN = (
+    "The rules were written knowing the fifteen kinds without a star. Kinds with a star have no rule: right is where "
+    "the event is found and called unknown."
+)
 
 
 def _overall(figures: Figures) -> str:
