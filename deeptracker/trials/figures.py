@@ -152,7 +152,7 @@ class Figures:
                 low = middle + 1
             else:
                 high = middle
-        return float(every[low]) if low < len(every) else float("inf")
+        return float(every[low] if low < len(every) else np.nextafter(every[-1], np.inf))
 
     def _heights(self, one: Result) -> dict[str, Heights]:
         path = self._out / one["setting"] / f"{one['name']}.heights.npz"

@@ -165,6 +165,23 @@ def test_figures__false_alarms_are_counted_from_where_there_can_be_any(tmp_path:
     assert Figures(clean, tmp_path).rate() == "0.10, at most 0.31 (2)"  # 6.30
 
 
+@pytest.mark.parametrize(("height", "hits"), [(5.5, 1.0), (4.5, 0.0)])
+def test_figures__a_baseline_that_may_raise_no_alarm_is_judged_just_above_its_highest_clean_one(
+    tmp_path: Path, height: float, hits: float
+) -> None:
+    (tmp_path / "residual").mkdir()
+    clean, fork = result(None, None) | {"name": "clean"}, result(0, 1) | {"name": "fork"}
+    for name, at, top in (("clean", 700, 5.0), ("fork", 150, height)):
+        heights = np.zeros(1300)
+        heights[at] = top
+        np.savez(
+            tmp_path / "residual" / f"{name}.heights.npz",
+            **{"rule/steps": np.arange(1300), "rule/heights": heights, "rule/places": np.full(1300, "")},
+        )
+    first, _, less = Figures([clean, fork], tmp_path).against()["rule"]
+    assert (first.value, less.value) == (hits, 1 - hits)
+
+
 def test_schedules() -> None:
     rate = steady(1.0, 10, 20, factor=0.1)
     assert [rate(step) for step in (9, 10, 20)] == pytest.approx([1, 0.1, 0.01])
