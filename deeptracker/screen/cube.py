@@ -24,7 +24,7 @@ class Faces:
 
     ``top``: abnormal cells, along ``cell``: ``place`` (row of ``passes``), ``class_index``, ``count``; ``left_out``
     counts those beyond ``MOST_CELLS``. ``front``: ``filters`` (validation, layer). ``side``: ``union``, ``expected``,
-    ``ratio`` (layer, class). ``passes``: iterations. ``kept``: positions of the classes that have a column.
+    ``ratio``, ``p`` (layer, class). ``passes``: iterations. ``kept``: positions of the classes that have a column.
     """
 
     passes: NDArray[np.int64]
@@ -76,6 +76,8 @@ def faces(run: Any, view: str, first: float | None = None, last: float | None = 
     )
     front = table(run, f"{base}/front", ["filters"], select=part)
     side = table(run, f"{base}/side")
+    if "p" not in side:  # an analysis from before links were tested: none is proven
+        side = side.assign(p=xr.full_like(side["ratio"], np.nan))
     return Faces(passes[start:stop], kept, often, top, front, side)
 
 
