@@ -31,7 +31,7 @@ FALSE_PER_1000 = 0.1
 EVIDENCE_SHARE = 0.6
 """Of the class level: enough to name a class of an event that others prove."""
 
-_ROW_BYTES, _WINDOW_BYTES = 4 << 20, 160 << 20  # of a file of counts; of the run lengths that a task holds
+_ROW_BYTES, _WINDOW_BYTES = 4 << 20, 58 << 20  # of a file of counts; of answers and run lengths that a task holds
 _LOOKS_BACK = 2 * WINDOW + 1  # passes: the scale's window of residuals, each with its images' own window of changes
 
 HIGH = np.dtype(
@@ -138,7 +138,7 @@ def cut_passes(passes: int, images: int, classes: int) -> tuple[int, list[int]]:
     A file is about 4 MiB; a task can hold the run lengths of a window, and of the passes that it looks back on.
     """
     row = max(classes * min(LONGEST, passes) * 2 * 4, 1)
-    held = _WINDOW_BYTES // (9 * max(images, 1))
+    held = _WINDOW_BYTES // (5 * max(images, 1))
     most = min(_ROW_BYTES // row, held, 4096)
     rows = 1 << max(most.bit_length() - 1, 4)
     # What a window looks back on is read once more for it; but at least four windows keep the workers busy.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from deeptracker.detect.flips import GAIN
+from deeptracker.detect.flips import GAIN, MOST, Lengths
 from deeptracker.detect.rolling import trailing_median
 from deeptracker.schema.derived import RULES
 
@@ -26,8 +26,8 @@ _FREEDOM = 8
 
 
 def long_run(passes: int) -> int:
-    """k₀: 4% of the passes, at least 2."""
-    return max(2, round(0.04 * passes))
+    """k₀: 4% of the passes, at least 2 (and at most the longest run that is told from longer ones)."""
+    return min(max(2, round(0.04 * passes)), MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ def _counts(
 
 def counts(
     correct: npt.NDArray[np.int8],
-    before: npt.NDArray[np.int32],
-    after: npt.NDArray[np.int32],
+    before: Lengths,
+    after: Lengths,
     borders: npt.NDArray[np.int64],
     length: int,
     start: int = 0,
@@ -136,6 +136,15 @@ def class_scores(found: Counts, quiet: npt.NDArray[np.bool_], first: int = 0) ->
     rule) float64, each resting on the 60 passes before; NaN before the run's pass 40, with fewer than 10 images at
     risk, and where quiet.
     """
+    out = np.empty(found.observed.shape)
+    for direction, rule in np.ndindex(out.shape[2:]):  # one by one, since all at once would be held a dozen times
+        one = Counts(*(count[..., direction, rule] for count in (found.observed, found.expected, found.at_risk)))
+        out[..., direction, rule] = _scores(one, quiet, first)
+    return out
+
+
+def _scores(found: Counts, quiet: npt.NDArray[np.bool_], first: int) -> Array:
+    """Of one direction and rule: (passes, class)."""
     observed, expected, at_risk = found.observed, found.expected, found.at_risk
     others_observed = observed.sum(1, keepdims=True) - observed
     others_expected = expected.sum(1, keepdims=True) - expected
@@ -150,11 +159,8 @@ def class_scores(found: Counts, quiet: npt.NDArray[np.bool_], first: int = 0) ->
 
 
 def _own_scale(z: Array) -> Array:
-    passes, classes, directions, rules = z.shape
-    flat = np.abs(z).reshape(passes, -1).T
-    starts = np.zeros(passes, np.int64)
-    own = 1.4826 * trailing_median(np.ascontiguousarray(flat), starts, window=WINDOW, least=10)
-    own = own.T.reshape(passes, classes, directions, rules)
+    starts = np.zeros(len(z), np.int64)
+    own = 1.4826 * trailing_median(np.ascontiguousarray(np.abs(z).T), starts, window=WINDOW, least=10).T
     known = ~np.isnan(own)
     total = np.where(known, own, 0).sum(1, keepdims=True)
     everyone = np.divide(total, known.sum(1, keepdims=True), out=np.full_like(total, np.nan), where=total > 0)

@@ -95,7 +95,7 @@ def _answers_cost(run: Run, view: str, classes: int) -> Cost:
         tasks,
         row * (sum(stop - read for read, stop in zip(reads, edges[1:], strict=True)) + again),
         table_bytes(f"anomalies/validation/{view}/classes", sizes),
-        longest * images * 9 + 2 * slab + 12 * 8 * longest * classes * 6,
+        longest * images * 5 + 2 * slab + (4 * 6 + 12) * 8 * longest * classes,
     )
 
 

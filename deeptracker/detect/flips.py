@@ -18,7 +18,9 @@ from deeptracker.aggregate import Runs
 GAIN, LOSS = 0, 1
 
 Answers = npt.NDArray[np.int8]
-Lengths = npt.NDArray[np.int32]
+Lengths = npt.NDArray[np.uint16]
+MOST = 65_535
+"""Longer runs count as this long: two numbers an image and pass are most of what a task holds."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -34,9 +36,9 @@ def _runs(
             if now < 0:
                 continue
             if answer[i] >= 0 and now != answer[i]:
-                before[t, i] = length[i]
+                before[t, i] = min(length[i], MOST)
                 if changed_at[i] >= 0:
-                    after[changed_at[i], i] = length[i]
+                    after[changed_at[i], i] = min(length[i], MOST)
                 changed_at[i] = t
                 length[i] = 1
             else:
@@ -45,7 +47,7 @@ def _runs(
     for i in range(images):
         if changed_at[i] >= 0:
             goes_on = next_length[i] if next_answer[i] == answer[i] else 0
-            after[changed_at[i], i] = length[i] + goes_on
+            after[changed_at[i], i] = min(length[i] + goes_on, MOST)
 
 
 def runs(correct: Answers, earlier: Runs | None = None, later: Runs | None = None) -> tuple[Lengths, Lengths]:
@@ -58,13 +60,13 @@ def runs(correct: Answers, earlier: Runs | None = None, later: Runs | None = Non
 
     Returns
     -------
-    Two (passes, images) arrays: for a change at t, the number of evaluated passes with the old answer before t, and
-    with the new one from t on; 0 where nothing changed.
+    Two (passes, images) uint16 arrays: for a change at t, the number of evaluated passes with the old answer before
+    t, and with the new one from t on, ``MOST`` of more; 0 where nothing changed.
     """
     images = correct.shape[1]
     earlier, later = earlier or Runs.nothing(images), later or Runs.nothing(images)
-    before = np.zeros(correct.shape, np.int32)
-    after = np.zeros(correct.shape, np.int32)
+    before = np.zeros(correct.shape, np.uint16)
+    after = np.zeros(correct.shape, np.uint16)
     state = earlier.last.copy(), earlier.last_length.copy(), later.first, later.first_length
     _runs(np.ascontiguousarray(correct), *state, before, after)
     return before, after
@@ -106,4 +108,4 @@ def survival(
     return out
 
 
-__all__ = ["GAIN", "LOSS", "runs", "survival"]
+__all__ = ["GAIN", "LOSS", "MOST", "runs", "survival"]

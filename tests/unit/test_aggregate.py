@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from dask.order import order
 
 from deeptracker.aggregate import alone, index_training, index_view, windows
-from deeptracker.aggregate.classes import class_order, clusters, standardised_error
+from deeptracker.aggregate.classes import arrange, class_order, clusters, standardised_error
 from deeptracker.aggregate.distributions import index_distributions
 from deeptracker.aggregate.jobs import file_records
 from deeptracker.aggregate.pyramid import bin_sizes
@@ -31,11 +32,11 @@ def run() -> MemorySink:
 
 
 @pytest.fixture(scope="module")
-def index(run: MemorySink) -> Iterator[dict[str, Any]]:
+def index(run: MemorySink) -> dict[str, Any]:
+    stage = MemoryStage("index")
     with every_level():
-        stage = MemoryStage("index")
         alone(index_training, run, stage)
-        yield stage.datasets
+    return dict(stage.datasets)
 
 
 @contextmanager
@@ -132,7 +133,8 @@ def test_index__reports_progress_up_to_one(run: MemorySink) -> None:
 
 
 def test_index_view__gives_every_group_as_the_schema_says(run: MemorySink) -> None:
-    tables = alone(index_view, run, VIEW)
+    with every_level():
+        tables = alone(index_view, run, VIEW)
     assert set(tables) == {
         f"index/validation/{VIEW}/{name}" for name in ("all", "carry", "classes", "classes_8", "clusters", "images")
     }
@@ -197,19 +199,42 @@ def test_clusters__classes_with_the_same_history_share_one_and_the_easiest_is_fi
     rng = np.random.default_rng(0)
     base = np.stack([np.linspace(0.9, 0.95, 20), np.linspace(0.1, 0.9, 20), np.full(20, 0.2), np.full(20, 0.5)])
     accuracy = np.repeat(base, 3, axis=0).T + rng.normal(0, 0.005, (20, 12))
-    series = standardised_error(accuracy)
-    found = clusters(series)
+    found, places = arrange(accuracy)
     assert len(set(found.tolist())) == 4
     assert all(len(set(found[at : at + 3].tolist())) == 1 for at in (0, 3, 6, 9))
     assert found[0] == 0
-    order = class_order(series)
-    assert sorted(order.tolist()) == list(range(12))
+    assert sorted(places.tolist()) == list(range(12))
 
 
 def test_clusters__of_identical_classes_is_one() -> None:
-    series = standardised_error(np.full((5, 3), 0.5))
-    assert clusters(series).tolist() == [0, 0, 0]
-    assert sorted(class_order(series).tolist()) == [0, 1, 2]
+    found, places = arrange(np.full((5, 3), 0.5))
+    assert found.tolist() == [0, 0, 0]
+    assert sorted(places.tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("passes", "classes"), [(8, 30), (400, 30), (700, 6)])
+def test_arrange__is_that_of_the_histories_themselves(passes: int, classes: int) -> None:
+    rng = np.random.default_rng(1)
+    accuracy = rng.normal(0.5, 0.02, (passes, classes)) + np.linspace(0, 0.3, passes)[:, None] * rng.integers(
+        0, 4, classes
+    )
+    accuracy[passes // 2, 1] = np.nan
+    series = standardised_error(accuracy)
+    found, places = arrange(accuracy)
+    assert found.tolist() == clusters(np.ascontiguousarray(series.T), series.sum(axis=0)).tolist()
+    assert places.tolist() == class_order(np.ascontiguousarray(series.T), series.sum(axis=0)).tolist()
+
+
+def test_arrange__holds_no_more_for_ten_times_the_passes() -> None:
+    held = []
+    for passes in (2_000, 20_000):
+        accuracy = np.random.default_rng(2).random((passes, 50), np.float32)
+        arrange(accuracy)
+        tracemalloc.start()
+        arrange(accuracy)
+        held.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert held[1] < 1.1 * held[0], held
 
 
 def test_distributions__of_the_model_are_the_sum_of_its_layers(run: MemorySink) -> None:
