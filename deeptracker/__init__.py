@@ -17,6 +17,7 @@ _WHERE = {
     "open_run": "deeptracker.store",
     "Run": "deeptracker.store",
     "analyze": "deeptracker.analysis",
+    "counterfactual": "deeptracker.restore",
     "view": "deeptracker.view",
     "export": "deeptracker.export",
     "app": "deeptracker.app",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from deeptracker import app, errors, export, integrations, schema, testing, view
     from deeptracker.analysis import analyze
     from deeptracker.recording import Recorder, ingest_run, watch
+    from deeptracker.restore import counterfactual
     from deeptracker.store import Run, open_run
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "__version__",
     "analyze",
     "app",
+    "counterfactual",
     "errors",
     "export",
     "ingest_run",

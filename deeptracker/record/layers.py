@@ -126,6 +126,18 @@ class Layer:
             self._seen = (place, rows)
         return rows
 
+    def copy_filters(self, source: torch.Tensor, into: torch.Tensor, channels: torch.Tensor) -> None:
+        """Some filters of one state of the parameter into another; neither need be the parameter as it is."""
+        if self.filter_axis == 0:
+            at = channels + (self.part.start if self.part is not None else 0)
+            into[at] = source[at]
+            return
+        each, inputs = self.filters // self.groups, into.shape[0] // self.groups
+        for channel in channels.tolist():
+            group, column = divmod(channel, each)
+            rows = slice(group * inputs, (group + 1) * inputs)
+            into[rows, column] = source[rows, column]
+
     def in_c_order(self, rows: Rows) -> Rows:
         """Rows with the weights of each filter in the order of the parameter's axes: what is stored."""
         permuted = torch.from_numpy(rows).reshape([self._shape[axis] for axis in self._order])
