@@ -20,20 +20,28 @@ class KeepFreed(WorkerPlugin):
 
     Dask has its workers give all memory back at once. Then every array above 128 kB is a new mapping, whose pages are
     made and zeroed one by one, which takes scores a good part of their time. All threads share what is kept: with a
-    heap of its own each (codecs, event loop, tasks) a worker would keep several times as much.
+    heap of its own each (codecs, event loop, tasks) a worker would keep several times as much. A worker that has
+    nothing left to do gives everything back: the next stage needs arrays of other sizes.
     """
 
     name = "deeptracker-keep-freed"
 
     def setup(self, worker: Any) -> None:
         """In the worker's process, as soon as it is there."""
+        self._worker, self._give_back = worker, None
         try:
-            choose = ctypes.CDLL(None).mallopt
+            libc = ctypes.CDLL(None)
+            choose, self._give_back = libc.mallopt, libc.malloc_trim
         except (OSError, AttributeError, TypeError):  # no glibc
             return
         choose(_ARENAS, 1)
         choose(_MAP, _MAPPED)
         choose(_TRIM, _KEPT)
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        """Of a task of the worker: of the last one, all memory goes back."""
+        if finish == "forgotten" and self._give_back is not None and not self._worker.state.tasks:
+            self._give_back(0)
 
 
 class Load(WorkerPlugin):

@@ -40,7 +40,7 @@ def cause_of(alarms: list[Alarm], onset: int, layers: int) -> str:
                         ("exploding", "exploding-filters"), ("saturated", "saturated-filters")):  # fmt: skip
         if any(a.what == state and (state != "dead" or stays(a)) for a in states):
             return name
-    parameters = [a for a in alarms if a.kind in ("filters", "layer", "model")]
+    parameters = [a for a in alarms if a.kind in ("filters", "layer", "shift", "model")]
     lost = [a for a in alarms if a.kind == "class" and a.what == "loss"]
     if not parameters:
         return "validation-only" if any(a.kind == "class" for a in alarms) else "unknown"
@@ -84,7 +84,7 @@ def evidence(
     }
     for a in sorted(alarms, key=lambda a: (order.get(a.kind, 2), -a.excess))[:12]:
         window = f"iteration=slice({a.onset - gap}, {a.end + gap})"
-        name = layer_names[a.place] if a.kind in ("filters", "layer", "state") else ""
+        name = layer_names[a.place] if a.kind in ("filters", "layer", "shift", "state") else ""
         if a.kind == "rate":
             back = f", back at {a.facts['back']}" if a.facts["back"] is not None else ""
             text = f"the learning rate rose {a.facts['factor']:.3g}-fold at {a.onset}{back}; no schedule declares it"
@@ -113,8 +113,13 @@ def evidence(
             text = f"{_NAMES[a.what]} jumped by {abs(a.facts['score']):.1f} scales at {a.facts['at']}"
             text += f", up for {a.end - a.onset + 1} records" if a.end > a.onset else ""
             expression = f"run.scalars.{a.what}.sel({window})"
-        elif a.kind == "layer":
+        elif a.kind in ("layer", "shift"):
             text = f"{name}: the whole layer's {_NAMES[a.what]} moved by {_size(a)} scales at {a.facts['at']}"
+            if a.kind == "shift":
+                text = (
+                    f"{name}: the whole layer's {_NAMES[a.what]} left its past from {a.onset} to {a.end}, by little "
+                )
+                text += f"at a time (known at {a.known_at})"
             group = "filters" if a.what.startswith("bn_") else "layers"
             expression = f"run.{group}.{a.what}.sel(layer={name!r}, {window})"
         else:

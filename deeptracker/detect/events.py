@@ -71,7 +71,7 @@ def document(alarms: list[Alarm], names: Names, gap: int) -> dict[str, Any]:
     falsely = min(a.false_per_1000 for a in alarms)
     strength: dict[int, float] = {}
     for a in alarms:
-        if a.kind in ("state", "filters", "layer"):
+        if a.kind in ("state", "filters", "layer", "shift"):
             early = a.onset <= onset + 1
             weight = (1e9 if a.kind == "state" else 0) + (1e6 if early else 0) + min(a.excess, 1e5)
             strength[a.place] = max(strength.get(a.place, 0), weight)

@@ -21,6 +21,7 @@ from deeptracker.detect.memory import memory_alarms
 from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
 from deeptracker.detect.scored import score_run
+from deeptracker.detect.shifts import shift_alarms
 from deeptracker.detect.tables import begin_filters, find_lowest, put_parameters
 from deeptracker.store import Run
 
@@ -88,6 +89,7 @@ def find_events(
         sizes = np.array(names.sizes, np.int64)
         layer = np.repeat(np.arange(len(sizes)), sizes)
         alarms += parameter_alarms(parameters, sizes, gap) + state_alarms(parameters, layer)
+        alarms += shift_alarms(parameters, gap)
     if run.has("scalars"):
         iteration = run.dataset("scalars")["iteration"].values
         alarms += rate_alarms([event for _, event in rates], iteration)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,34 @@ def test_workers__keep_it_once_and_not_once_a_thread(client: Client) -> None:
         return grown
 
     assert max(client.run(kept).values()) < 40
+
+
+def test_workers__with_nothing_left_to_do_give_everything_back(client: Client) -> None:
+    def resident() -> float:
+        from pathlib import Path
+
+        return int(Path("/proc/self/statm").read_text().split()[1]) / 256
+
+    def work() -> None:
+        """Leaves 100 MiB free below something that stays."""
+        import sys
+
+        import numpy
+
+        freed = [numpy.ones(1 << 17) for _ in range(100)]
+        sys.stays = numpy.ones(1 << 12)  # type: ignore[attr-defined]
+        del freed
+
+    worker = next(iter(client.scheduler_info(n_workers=-1)["workers"]))
+    future = client.submit(work, workers=[worker], pure=False)
+    future.result()
+    kept = client.run(resident, workers=[worker])[worker]
+    del future
+    waited, back = 0, 0.0
+    while back < 80 and waited < 100:
+        time.sleep(0.1)
+        waited, back = waited + 1, kept - client.run(resident, workers=[worker])[worker]
+    assert back > 80
 
 
 def test_workers__have_loaded_what_tasks_call_before_the_first_comes(client: Client) -> None:
