@@ -129,7 +129,10 @@ def batch_alarms(run: Run, gap: int) -> list[Alarm]:
     out = []
     crowd, repeated = (np.concatenate(parts) if parts else np.zeros(0) for parts in (seen.crowd, seen.repeated))
     for what, height, least in (("crowded", crowd, _CROWDED), ("repeated", repeated, _REPEATED)):
-        for first, last in stretches(height - _usual(height) >= least, iteration, gap):
+        standing = height - _usual(height) >= least
+        for begin, end in _lasting(seen.gone, standing):
+            standing[begin : end + 1] = False
+        for first, last in stretches(standing, iteration, gap):
             highest = float(np.nanmax(height[first : last + 1]))
             out.append(_alarm(what, -1, iteration, first, first, last, {"height": highest}))
     for label, first, last, expected in seen.gone:
@@ -138,6 +141,17 @@ def batch_alarms(run: Run, gap: int) -> list[Alarm]:
         what = "gone" if instead < 0 else "relabelled"
         out.append(_alarm(what, label, iteration, first, known, last, {"expected": expected, "instead": instead}))
     return out
+
+
+def _lasting(gone: list[tuple[int, int, int, float]], standing: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Absences of a class, (first and last record), in less than half of which a batch stands out by itself.
+
+    Where one class is gone or renamed others come more often, and now and then a batch is crowded by that; where
+    few classes come at a time, nearly every batch is.
+    """
+    for _, first, last, _ in gone:
+        if standing[first : last + 1].mean() < 0.5:
+            yield first, last
 
 
 def _rows(table: Any, records: int) -> Iterator[tuple[Any, Any]]:

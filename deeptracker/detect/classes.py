@@ -18,6 +18,7 @@ Array = npt.NDArray[np.float64]
 
 WINDOW = 60
 LEAST_PASSES = 40
+_SETTLED = 20  # passes after which residuals tell the scale: the first scores need one, too
 LEAST_AT_RISK = 10
 _SHRINK = 5.0
 _LEAST_EXPECTED = 0.3
@@ -153,9 +154,11 @@ def _scores(found: Counts, quiet: npt.NDArray[np.bool_], first: int) -> Array:
         growth = np.where(observed > 0, observed * np.log(observed / mean), 0.0)
     residual = np.sign(observed - mean) * np.sqrt(np.maximum(2 * (growth - (observed - mean)), 0))
     residual[at_risk < LEAST_AT_RISK] = np.nan
-    residual[: max(LEAST_PASSES - first, 0)] = np.nan
+    residual[: max(_SETTLED - first, 0)] = np.nan
     residual[quiet] = np.nan
-    return residual / _own_scale(residual)
+    scores = residual / _own_scale(residual)
+    scores[: max(LEAST_PASSES - first, 0)] = np.nan
+    return scores
 
 
 def _own_scale(z: Array) -> Array:

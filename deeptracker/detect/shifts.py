@@ -72,16 +72,17 @@ def shift_alarms(found: Parameters, gap: int) -> list[Alarm]:
     out = []
     share = FALSE_PER_1000 / 1000 / len(SIGNALS)
     for number, name in enumerate(SIGNALS):
-        scores = found.layers.values[number]
+        scores = found.layers.values[number].copy()
+        scores[max(found.frontier - _LOST, 0) : found.frontier] = np.nan  # what came before was judged then
         heights, begun = sums(scores)
-        heights[: found.frontier] = 0
         levels = _levels(np.abs(heights), np.isfinite(scores).any(axis=1), share)
         with np.errstate(invalid="ignore"):
             excess = np.nan_to_num(np.abs(heights) / levels.level[:, None])
+        excess[: found.frontier] = 0
         for place in np.flatnonzero((excess >= 1).any(axis=0)).tolist():
             for first, last in stretches(excess[:, place] >= 1, found.iteration, gap):
                 top = first + int(np.abs(heights[first : last + 1, place]).argmax())
-                onset = int(found.iteration[max(int(begun[first, place]), found.frontier)])
+                onset = int(found.iteration[begun[first, place]])
                 height = float(heights[top, place])
                 falsely = float(levels.false_per_1000(top, abs(height)) or 0.0) * len(SIGNALS)
                 facts = {"score": height, "at": int(found.iteration[top])}

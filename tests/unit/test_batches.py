@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from deeptracker.detect import batches
+from deeptracker.detect.alarms import Alarm
 from deeptracker.detect.batches import MOST_CLASSES, Batches
+from deeptracker.testing import MemorySink
 
 RECORDS, SIZE, CLASSES = 400, 64, 10
 
@@ -106,3 +108,25 @@ def test_batches__of_many_classes_are_counted_piece_by_piece(monkeypatch: pytest
     other = seen(labels, ids)
     assert one.gone == other.gone
     np.testing.assert_allclose(np.concatenate(one.crowd), np.concatenate(other.crowd))
+
+
+def told(labels: np.ndarray, ids: np.ndarray) -> list[Alarm]:
+    sink = MemorySink()
+    for step in range(RECORDS):
+        sink.append("batches", step, {"batch_labels": labels[step], "batch_ids": ids[step]})
+    return batches.batch_alarms(sink, 10)  # type: ignore[arg-type]
+
+
+def test_batch_alarms__of_labels_that_are_renamed_are_no_order_of_the_data() -> None:
+    labels, ids = epochs(0)
+    flipped = labels[200:240]
+    flipped[flipped == 3] = 7
+    flipped[5, :40] = 7  # one of these batches is crowded by it
+    [alarm] = told(labels, ids)
+    assert (alarm.what, alarm.place, alarm.facts["instead"]) == ("relabelled", 3, 7)
+
+
+def test_batch_alarms__of_few_classes_at_a_time_are_that_also_where_others_are_gone() -> None:
+    labels, ids = epochs(0)
+    labels[200:240] = (np.arange(40) // 20 % CLASSES)[:, None]
+    assert "crowded" in {alarm.what for alarm in told(labels, ids)}

@@ -12,6 +12,7 @@ from scipy import stats
 from deeptracker.aggregate import alone
 from deeptracker.detect import answers
 from deeptracker.detect.answers import Answers, score_answers
+from deeptracker.detect.classes import Counts, class_scores
 from deeptracker.schema.derived import DIRECTIONS, RULES
 from deeptracker.store import Run, open_run
 from deeptracker.testing import simulate
@@ -114,3 +115,14 @@ def test_lost__are_the_images_of_the_classes_that_turned_wrong(scored: tuple[Run
     for number in range(CLASSES):
         mine = images["image"].values[wrong & (target == number)]
         assert found.lost(run, place, [number], 1000) == mine.tolist()
+
+
+def test_class_scores__are_no_higher_at_the_first_passes_that_have_one() -> None:
+    """Classes that shake by more than chance have a scale of their own from the first score on."""
+    rng = np.random.default_rng(5)
+    expected = np.full((400, 40, 2, 3), 12.0)
+    observed = rng.poisson(expected * np.exp(0.7 * rng.standard_normal(expected.shape))).astype(np.float64)
+    scores = class_scores(Counts(observed, expected, np.full(expected.shape, 200.0)), np.zeros(400, bool))
+    assert np.isnan(scores[:40]).all()
+    first, later = (np.nanquantile(np.abs(part), 0.99) for part in (scores[40:50], scores[150:]))
+    assert first < 1.25 * later
