@@ -137,9 +137,14 @@ def batch_alarms(run: Run, gap: int) -> list[Alarm]:
             out.append(_alarm(what, -1, iteration, first, first, last, {"height": highest}))
     for label, first, last, expected in seen.gone:
         instead = _instead(table, label, first, last, expected)
-        known = min(first + int(np.ceil((last - first + 1) * _EXPECTED / expected)), last)
+        each = expected / (last - first + 1)  # images of the class that a batch lets expect
+        known, onset = (min(first + int(np.ceil(some / each)) - 1, last) for some in (_EXPECTED, _EXPECTED / 2))
         what = "gone" if instead < 0 else "relabelled"
-        out.append(_alarm(what, label, iteration, first, known, last, {"expected": expected, "instead": instead}))
+        alarm = _alarm(what, label, iteration, first, known, last, {"expected": expected, "instead": instead})
+        if what == "gone":
+            # A batch or two without a class are nothing: as of other alarms, the onset is at half of what proves it.
+            alarm.onset = int(iteration[onset])
+        out.append(alarm)
     return out
 
 

@@ -63,8 +63,9 @@ def _drifts(alarms: list[Alarm], onset: int, layers: int) -> bool:
     """Whether one layer's weights shrink for long, or running statistics of many layers move and nothing else."""
     first = [a for a in alarms if a.kind != "model" and a.onset <= onset + SHORT]
     what = {a.what for a in first}
-    if what == {"w_rms"}:
-        shrinks = all(a.facts["score"] < 0 and a.facts["at"] > a.onset for a in first)
+    if "w_rms" in what and what <= {"w_rms", "update_ratio2", "update_angle"}:  # updates grow against less weight
+        sizes = [a for a in first if a.what == "w_rms"]
+        shrinks = all(a.facts["score"] < 0 and a.facts["at"] > a.onset for a in sizes)
         return shrinks and len({a.place for a in first}) == 1 and max(a.end for a in first) - onset >= _DRIFT
     return what <= {"bn_running_mean", "bn_running_var"} and len({a.place for a in first}) >= max(layers // 3, 2)
 
@@ -137,7 +138,7 @@ def evidence(
 
 def _of_batches(alarm: Alarm, classes: list[str]) -> str:
     count, end = alarm.facts["batches"], alarm.end
-    which = f"batches from {alarm.onset} to {end}" if count > 1 else f"the batch of {alarm.onset}"
+    which = f"batches from {alarm.start} to {end}" if count > 1 else f"the batch of {alarm.start}"
     if alarm.what == "crowded":
         return (
             f"{which}: labels of few classes at a time ({alarm.facts['height']:,.0f} deviations from the usual mix)"

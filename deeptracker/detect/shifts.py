@@ -100,9 +100,8 @@ def _levels(heights: Sums, known: npt.NDArray[np.bool_], share: float) -> Levels
     or each alarm would hide what comes after it, its own rest included.
     """
     maxima = np.where(known, heights.max(axis=1, initial=0.0), np.nan)
-    left_out = 0
+    levels, left_out = alarm_levels(maxima, share, least=LEAST_LEVEL), 0
     while True:
-        levels = alarm_levels(maxima, share, least=LEAST_LEVEL)
         with np.errstate(invalid="ignore"):
             crossing = heights >= levels.level[:, None]
         for place in np.flatnonzero(crossing.any(axis=0)).tolist():
@@ -114,6 +113,11 @@ def _levels(heights: Sums, known: npt.NDArray[np.bool_], share: float) -> Levels
         if np.isnan(maxima).sum() == left_out:
             return levels
         left_out = int(np.isnan(maxima).sum())
+        again = alarm_levels(maxima, share, least=LEAST_LEVEL)
+        levels = Levels(  # what is left out may have been what was still missing for a level
+            np.where(np.isnan(again.level), levels.level, again.level),
+            [new or old for new, old in zip(again.tails, levels.tails, strict=True)],
+        )
 
 
 __all__ = ["shift_alarms", "sums"]

@@ -130,3 +130,13 @@ def test_batch_alarms__of_few_classes_at_a_time_are_that_also_where_others_are_g
     labels, ids = epochs(0)
     labels[200:240] = (np.arange(40) // 20 % CLASSES)[:, None]
     assert "crowded" in {alarm.what for alarm in told(labels, ids)}
+
+
+def test_batch_alarms__of_a_class_that_is_gone_begin_where_that_is_no_longer_ordinary() -> None:
+    labels, ids = epochs(0)
+    away = labels[200:300]
+    away[away == 3] = (np.arange((away == 3).sum()) % 9 + 4) % CLASSES  # any of the others
+    [alarm] = told(labels, ids)
+    # 6.4 images of it were expected in each batch; 15 (half of 30, which prove it) by the third, 30 by the fifth.
+    assert (alarm.what, alarm.place, alarm.start, alarm.onset, alarm.known_at) == ("gone", 3, 200, 202, 204)
+    assert alarm.end == 299

@@ -63,9 +63,15 @@ def test_memory__of_an_optimizer_that_has_none_is_not_missed(tmp_path: Path) -> 
 
 
 def test_memory__is_not_told_where_a_record_is_several_steps() -> None:
-    typical, spread = np.r_[np.ones(60), 0.0], np.r_[np.full(60, 0.3), 0.0]
+    typical, spread, gradient = np.r_[np.ones(60), 0.0], np.r_[np.full(60, 0.3), 0.0], np.zeros(61)
     for number, found in ((1, [60]), (5, []), (-1, [])):
-        assert _began_anew(typical, spread, np.r_[np.ones(60, np.int64), number]) == found
+        assert _began_anew(typical, spread, gradient, np.r_[np.ones(60, np.int64), number]) == found
+
+
+def test_memory__is_not_missed_in_a_step_whose_gradient_outweighs_it() -> None:
+    typical, spread, steps = np.r_[np.ones(60), 0.0], np.r_[np.full(60, 0.3), 0.0], np.ones(61, np.int64)
+    for times, found in ((3.0, [60]), (0.01, [60]), (200.0, [])):
+        assert _began_anew(typical, spread, np.r_[np.zeros(60), np.log(times)], steps) == found
 
 
 def test_memory__is_found_again_in_a_drop_of_the_rate(tmp_path: Path) -> None:
