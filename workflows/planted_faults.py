@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deeptracker.errors import InputError
 from deeptracker.testing.faults import FAULTS
 from deeptracker.trials import SETTINGS, Bench, Figures, Plan, tables
 
@@ -29,15 +30,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=usual.repeats, help="forks of each fault and base")
     parser.add_argument("--clean", type=int, default=usual.clean, help="clean trainings of each net")
     parser.add_argument("--first-seed", type=int, default=usual.first_seed)
+    parser.add_argument("--images", default="", help="folder of CIFAR-10 (cifar-10-batches-py); by default digits")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/faults"))
     parser.add_argument("--table", action="store_true", help="only print the tables of what is there")
     chosen = parser.parse_args()
     sizes = (1, 1, 2) if chosen.small else (chosen.bases, chosen.repeats, chosen.clean)
-    plan = Plan(tuple(chosen.settings), *sizes, kinds=tuple(chosen.kinds), first_seed=chosen.first_seed)
+    plan = Plan(
+        tuple(chosen.settings), *sizes, kinds=tuple(chosen.kinds), first_seed=chosen.first_seed, images=chosen.images
+    )
     bench = Bench(plan, chosen.out)
     if not chosen.table:
-        bench.run(chosen.processes)
+        try:
+            bench.run(chosen.processes)
+        except InputError as error:
+            parser.exit(2, f"planted_faults: {error}\n")
     print()
     print(tables(Figures(bench.results(), chosen.out)))
 

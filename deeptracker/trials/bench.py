@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from deeptracker.demo.images import load_images
 from deeptracker.detect import detect
 from deeptracker.store import Run, open_run
 from deeptracker.testing.faults import Fault, control, plant
 from deeptracker.trials.baselines import baselines
 from deeptracker.trials.course import Course
 from deeptracker.trials.effect import Effect, Measured, effect_of, measure
+from deeptracker.trials.images import images_of
 from deeptracker.trials.judge import CAUSES, judge
 from deeptracker.trials.settings import SETTINGS, Setting
 
@@ -45,6 +45,7 @@ class Plan:
     kinds : kinds of faults; empty: all that a setting can have.
     base_steps : steps before the fork. Levels are found on the first 300 records.
     fork_steps : steps after it; the fault begins 20 to 100 steps after the fork.
+    images : folder of CIFAR-10; empty: the demo's digits.
     """
 
     settings: tuple[str, ...] = tuple(SETTINGS)
@@ -56,6 +57,7 @@ class Plan:
     base_steps: int = 420
     fork_steps: int = 240
     clean_steps: int = 960
+    images: str = ""
 
     def units(self) -> Iterator[tuple[str, str, int]]:
         """(setting, "base" or "clean", seed), in turn, so that a part of the work says something of each setting."""
@@ -80,6 +82,7 @@ class Bench:
 
     def run(self, processes: int) -> None:
         """Do what is missing, in so many processes of one thread each; each says a line a result."""
+        images_of(self.plan.images)  # what is wrong with them is better said once, and here
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "plan.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1) + "\n")
         with multiprocessing.get_context("spawn").Pool(processes, _start) as pool:
@@ -113,7 +116,7 @@ class Bench:
             stops.insert(0, int(np.random.default_rng(seed).integers(300, self.plan.clean_steps - 60)))
         kept = out.with_suffix(".pt")
         for number, stop in enumerate(stops):
-            course = Course(setting, seed, load_images())
+            course = Course(setting, seed, images_of(self.plan.images))
             if number:
                 course.load(kept)
             course.run(path, stop, order=seed, rate=rate, fault=none)
@@ -160,7 +163,7 @@ class _Forks:
         if self._kept.exists():
             return
         shutil.rmtree(self._base, ignore_errors=True)
-        course = Course(self._setting, self._seed, load_images())
+        course = Course(self._setting, self._seed, images_of(self._plan.images))
         none = plant("none", self._seed, (0, 1), self._setting.ground)
         course.run(self._base, self._first, order=self._seed, rate=self._setting.rate, fault=none)
         course.save(self._kept)
@@ -168,7 +171,7 @@ class _Forks:
     def _train_on(self, path: Path, order: int, fault: Any) -> Run:
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(self._base, path)
-        course = Course(self._setting, self._seed, load_images())
+        course = Course(self._setting, self._seed, images_of(self._plan.images))
         course.load(self._kept)
         course.run(path, self._until, order=FIRST_ORDER + order, rate=self._setting.rate, fault=fault)
         return open_run(path)

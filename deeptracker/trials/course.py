@@ -27,7 +27,7 @@ class Course:
     def __init__(self, setting: Setting, seed: int, images: tuple[Images, Images]) -> None:
         self._setting, self._images = setting, images
         torch.manual_seed(seed)
-        self.model = setting.build()
+        self.model = setting.build(images[0].x.shape[1])
         self._optimizer = setting.optimizer(self.model)
         self._step = 0
         self._rate: float | None = None

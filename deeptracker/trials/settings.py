@@ -26,7 +26,7 @@ class Setting:
 
     Parameters
     ----------
-    build : the net, from torch's random numbers.
+    build : the net, from torch's random numbers, for images of so many bands.
     optimizer : of the net's parameters; its rate is set by ``rate``.
     rate : the schedule of the trainings that are forked.
     clean : schedules of the clean runs, in turn.
@@ -35,7 +35,7 @@ class Setting:
 
     name: str
     words: str
-    build: Callable[[], nn.Module]
+    build: Callable[[int], nn.Module]
     optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     rate: Schedule
     clean: tuple[Schedule, ...]
@@ -68,10 +68,10 @@ def cosine(peak: float, warm_up: int, steps: int, floor: float = 0.02) -> Schedu
 class Plain(nn.Module):
     """Four convolutions with biases and without normalisation, and two linear layers."""
 
-    def __init__(self, widths: tuple[int, ...] = (12, 16, 24, 32)) -> None:
+    def __init__(self, bands: int = 1, widths: tuple[int, ...] = (12, 16, 24, 32)) -> None:
         super().__init__()
         self.widths = widths
-        before = 1
+        before = bands
         for number, width in enumerate(widths, 1):
             self.add_module(f"conv{number}", nn.Conv2d(before, width, 3, 2 if number in (1, 3) else 1, 1))
             before = width
@@ -79,7 +79,7 @@ class Plain(nn.Module):
         self.out = nn.Linear(64, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images × bands × 28 × 28 → images × classes."""
+        """Images × bands × rows × columns → images × classes."""
         for number in range(1, len(self.widths) + 1):
             x = torch.relu(getattr(self, f"conv{number}")(x))
         x = nn.functional.adaptive_avg_pool2d(x, 3).flatten(1)
@@ -89,10 +89,10 @@ class Plain(nn.Module):
 class Stacked(nn.Module):
     """Convolutions with batch normalisation one after another, pooled in between (after VGG), and a linear layer."""
 
-    def __init__(self, widths: tuple[int, ...] = (12, 24, 24, 40)) -> None:
+    def __init__(self, bands: int = 1, widths: tuple[int, ...] = (12, 24, 24, 40)) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = 1
+        before = bands
         for number, width in enumerate(widths):
             layers += [nn.Conv2d(before, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             if number < 3:
@@ -102,7 +102,7 @@ class Stacked(nn.Module):
         self.classifier = nn.Linear(before, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images × bands × 28 × 28 → images × classes."""
+        """Images × bands × rows × columns → images × classes."""
         return self.classifier(self.features(x).mean((2, 3)))
 
 
@@ -134,7 +134,7 @@ SETTINGS = {
     for setting in (
         Setting(
             "residual", "residual net with batch normalisation, SGD, one drop",
-            lambda: SmallResNet(widths=(8, 16, 32)), _sgd(5e-4), steady(0.02, 300),
+            lambda bands: SmallResNet(bands=bands, widths=(8, 16, 32)), _sgd(5e-4), steady(0.02, 300),
             (steady(0.02, 300), cosine(0.03, 60, 1000), steady(0.02, 400, 700, factor=0.3)),
             _ground(_RESIDUAL_SITES, 5e-4),
         ),

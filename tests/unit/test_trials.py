@@ -211,7 +211,7 @@ def test_course__a_fork_is_the_training_that_was_not_forked(name: str, tmp_path:
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_settings__faults_can_be_planted_in_the_layers_they_name(name: str) -> None:
     setting = SETTINGS[name]
-    model = setting.build()
+    model = setting.build(1)
     for layer, owner in setting.ground.sites:
         assert model.get_submodule(owner).bias is not None
         assert model.get_submodule(layer).weight is not None
