@@ -14,7 +14,7 @@ from deeptracker.conform import build
 from deeptracker.correlate.faces import abnormal, expected_union, union
 from deeptracker.correlate.join import alarms, front, listed, members, pass_of, strongest, together
 from deeptracker.correlate.links import DRAWS, STRATUM, Strata, p_values
-from deeptracker.correlate.minisets import LEAST_WEIGHT, MiniSet, minisets
+from deeptracker.correlate.minisets import LEAST_WEIGHT, MiniSet, minisets, tolerant_minisets
 from deeptracker.detect.classes import long_run
 from deeptracker.errors import InputError
 
@@ -64,7 +64,7 @@ def cube(
     run: Readable, view: str, *, method: Method = "calibrated", progress: Progress | None = None
 ) -> dict[str, xr.Dataset]:
     """Groups of the cube of one ``<set>/<weights>``: ``passes``, and where there are filters ``front``, ``side``,
-    ``minisets``, ``miniset_cells`` and ``miniset_filters``.
+    ``minisets``, ``miniset_cells`` and ``miniset_filters``, and the same as ``tolerant_minisets``, ….
     """
     path = f"correlation/validation/{view}"
     rules = run.dataset(f"anomalies/validation/{view}/classes")
@@ -108,7 +108,9 @@ def cube(
         {**layers, "class": names},
         {"draws": DRAWS, "stratum": STRATUM},
     )
-    return out | _sets(path, minisets(found, marked & kept, layer), passes)
+    counted = marked & kept
+    out |= _sets(f"{path}/miniset", minisets(found, counted, layer), passes)
+    return out | _sets(f"{path}/tolerant_miniset", tolerant_minisets(found, counted, layer), passes)
 
 
 def _marked(
@@ -207,8 +209,8 @@ def _sets(path: str, sets: list[MiniSet], passes: npt.NDArray[np.int64]) -> dict
     filters = np.array([(n, f) for n, one in enumerate(sets) for f in one.filters], np.int64).reshape(-1, 2)
     least = {"least_weight": LEAST_WEIGHT}
     return {
-        f"{path}/minisets": build(
-            f"{path}/minisets",
+        f"{path}s": build(
+            f"{path}s",
             {
                 "layer": np.array([one.layer for one in sets], np.int32),
                 "size": np.array([len(one.filters) for one in sets], np.int32),
@@ -216,12 +218,12 @@ def _sets(path: str, sets: list[MiniSet], passes: npt.NDArray[np.int64]) -> dict
             },
             attrs=least,
         ),
-        f"{path}/miniset_cells": build(
-            f"{path}/miniset_cells",
+        f"{path}_cells": build(
+            f"{path}_cells",
             {"miniset": cells[:, 0], "class_index": cells[:, 1], "iteration": cells[:, 2]},
         ),
-        f"{path}/miniset_filters": build(
-            f"{path}/miniset_filters",
+        f"{path}_filters": build(
+            f"{path}_filters",
             {"miniset": filters[:, 0], "filter": filters[:, 1]},
         ),
     }

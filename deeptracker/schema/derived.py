@@ -108,6 +108,39 @@ ANOMALIES: tuple[Group, ...] = (
     ),
 )
 
+
+def _minisets(name: str, words: str) -> tuple[Group, ...]:
+    path = f"correlation/{VIEW}/{name}"
+    return (
+        Group(
+            f"{path}s",
+            words,
+            (
+                Variable("layer", ("miniset",), "int32", "index", "layer of the filters"),
+                Variable("size", ("miniset",), "int32", "filters", "number of filters"),
+                Variable("cells", ("miniset",), "int32", "cells", "number of (class, iteration) cells"),
+            ),
+        ),
+        Group(
+            f"{path}_cells",
+            "cells of each of them",
+            (
+                Variable("miniset", ("record",), "int32", "index", "the mini-set"),
+                Variable("class_index", ("record",), "int32", "index", "class of the cell"),
+                Variable("iteration", ("record",), "int64", "iteration", "pass of the cell"),
+            ),
+        ),
+        Group(
+            f"{path}_filters",
+            "filters of each of them",
+            (
+                Variable("miniset", ("record",), "int32", "index", "the mini-set"),
+                Variable("filter", ("record",), "int32", "index", "position on the filter axis"),
+            ),
+        ),
+    )
+
+
 CORRELATION: tuple[Group, ...] = (
     Group(
         f"correlation/{VIEW}/passes",
@@ -155,32 +188,8 @@ CORRELATION: tuple[Group, ...] = (
             Variable("p", ("layer", "class"), "float32", "1", "of the link, corrected for all links"),
         ),
     ),
-    Group(
-        f"correlation/{VIEW}/minisets",
-        "filters of one layer that are anomalous in the same (class, iteration) cells",
-        (
-            Variable("layer", ("miniset",), "int32", "index", "layer of the filters"),
-            Variable("size", ("miniset",), "int32", "filters", "number of filters"),
-            Variable("cells", ("miniset",), "int32", "cells", "number of (class, iteration) cells"),
-        ),
-    ),
-    Group(
-        f"correlation/{VIEW}/miniset_cells",
-        "cells of each mini-set",
-        (
-            Variable("miniset", ("record",), "int32", "index", "the mini-set"),
-            Variable("class_index", ("record",), "int32", "index", "class of the cell"),
-            Variable("iteration", ("record",), "int64", "iteration", "pass of the cell"),
-        ),
-    ),
-    Group(
-        f"correlation/{VIEW}/miniset_filters",
-        "filters of each mini-set",
-        (
-            Variable("miniset", ("record",), "int32", "index", "the mini-set"),
-            Variable("filter", ("record",), "int32", "index", "position on the filter axis"),
-        ),
-    ),
+    *_minisets("miniset", "filters of one layer that are anomalous in the same (class, iteration) cells"),
+    *_minisets("tolerant_miniset", "filters of one layer that share at least 80% of their (class, iteration) cells"),
 )
 
 DERIVED: tuple[Group, ...] = INDEX + ANOMALIES + CORRELATION

@@ -166,12 +166,12 @@ def _likely(run: Any, view: str, most: int) -> list[tuple[int, int]]:
     return [(int(p), int(c)) for p, c in zip(*np.unravel_index(flat, counts.shape), strict=True)]
 
 
-def minisets(run: Any, view: str) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset] | None:
+def minisets(run: Any, view: str, *, tolerant: bool = False) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset] | None:
     """(mini-sets, their cells, their filters), loaded; None where there are none."""
-    base = base_of(view)
-    if not sizes(run, f"{base}/minisets").get("miniset"):
+    base = f"{base_of(view)}/{'tolerant_' * tolerant}miniset"
+    if not run.has(f"{base}s") or not sizes(run, f"{base}s").get("miniset"):
         return None
-    return tuple(table(run, f"{base}/{name}") for name in ("minisets", "miniset_cells", "miniset_filters"))  # type: ignore[return-value]
+    return tuple(table(run, f"{base}{name}") for name in ("s", "_cells", "_filters"))  # type: ignore[return-value]
 
 
 __all__ = ["Faces", "abnormal_passes", "base_of", "faces", "minisets", "rule_counts"]

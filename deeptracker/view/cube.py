@@ -52,7 +52,7 @@ class Cube:
         self._cursors()
         self.layout = row(
             column(self.top, self.front, sizing_mode="stretch_width", spacing=0),
-            column(self.corner, self.right, self.unproven, spacing=0),
+            column(self.corner, self.right, self.unproven, self.tolerance, spacing=0),
             sizing_mode="stretch_width",
             spacing=0,
         )
@@ -169,35 +169,14 @@ class Cube:
             int(c): (float(self.edges[i]) + 0.06, float(self.edges[i + 1]) - 0.06) for i, c in enumerate(self.kept)
         }
         rows = {i: len(self.layers) - i - 0.5 for i in range(len(self.layers))}
-        drawing = minisets.draw(
-            self.run,
-            self.view,
-            columns=columns,
-            rows=rows,
-            layers=[p.name for p in self.layers],
-            classes=list(self.names),
-        )  # fmt: skip
-        self.minisets = drawing
-        lines = ColumnDataSource(drawing.horizontal)
-        plot.segment("x0", "y", "x1", "y", source=lines, line_color=palettes.INK, line_width="width", line_alpha=0.55)
-        plot.segment(
-            "x", "y0", "x", "y1", source=ColumnDataSource(drawing.vertical), line_color=palettes.INK, line_alpha=0.5
-        )
-        boxes = plot.rect(
-            "x", "y", "w", "h", source=ColumnDataSource(drawing.rectangles), fill_color=palettes.INK,
-            line_color=palettes.PAPER, line_width=0.5,
-        )  # fmt: skip
-        plot.add_tools(
-            HoverTool(
-                renderers=[boxes],
-                tooltips=[
-                    ("mini-set", "@size filters of @layer"),
-                    ("channels", "@filters"),
-                    ("class", "@class"),
-                    ("pass", "iteration @iteration{0,0}"),
-                ],
+        exact, tolerant = (
+            minisets.draw(
+                self.run, self.view, columns=columns, rows=rows, layers=[p.name for p in self.layers],
+                classes=list(self.names), tolerant=some,
             )
-        )
+            for some in (False, True)
+        )  # fmt: skip
+        self.tolerance = minisets.show(plot, exact, tolerant)
 
     def _cursors(self) -> None:
         """Where the pointer is on one face, its iteration, layer and class are drawn on the other two."""

@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from bokeh.models import CheckboxGroup, ColumnDataSource, CustomJS, HoverTool
 from numpy.typing import NDArray
 
 from deeptracker.screen import table
 from deeptracker.screen.cube import abnormal_passes, minisets
+from deeptracker.view.palettes import INK, PAPER
 
 
 @dataclass(slots=True)
 class Drawing:
-    """Data of three glyphs, in the coordinates of the face."""
+    """Data of three glyphs, in the coordinates of the face, and how many mini-sets they show."""
 
     rectangles: dict[str, list[Any]] = field(
         default_factory=lambda: {
@@ -31,6 +33,7 @@ class Drawing:
         default_factory=lambda: {k: [] for k in ("x0", "x1", "y", "width", "size")}
     )
     vertical: dict[str, list[Any]] = field(default_factory=lambda: {k: [] for k in ("x", "y0", "y1")})
+    count: int = 0
 
 
 def draw(
@@ -42,6 +45,7 @@ def draw(
     layers: list[str],
     classes: list[str],
     most: int = 400,
+    tolerant: bool = False,
 ) -> Drawing:
     """Lay out the largest mini-sets.
 
@@ -51,9 +55,10 @@ def draw(
     rows : layer position → middle of its row, one unit high.
     layers, classes : names, for hovers.
     most : how many mini-sets are drawn at most, by cells × size.
+    tolerant : those of filters that share most of their cells, instead of all.
     """
     drawing = Drawing()
-    found = minisets(run, view)
+    found = minisets(run, view, tolerant=tolerant)
     if found is None:
         return drawing
     sets, cells, filters = found
@@ -64,6 +69,7 @@ def draw(
     heights = _heights(sets["layer"].values, chosen)
     amounts = np.bincount(sets["layer"].values[chosen], minlength=len(layers))
     seen: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    drawing.count = len(chosen)
     for index in chosen:
         layer, size = int(sets["layer"].values[index]), int(sets["size"].values[index])
         y = rows[layer] + heights[int(index)]
@@ -97,6 +103,41 @@ def draw(
             drawing.vertical["y0"].append(min(y for _, y in points))
             drawing.vertical["y1"].append(max(y for _, y in points))
     return drawing
+
+
+def show(plot: Any, exact: Drawing, tolerant: Drawing) -> Any:
+    """Put both drawings on the face; the box that shows the tolerant one in the place of the exact one."""
+    strict, loose = _glyphs(plot, exact), _glyphs(plot, tolerant)
+    for glyph in loose:
+        glyph.visible = False
+    label = f"mini-sets of filters with 80% of their cells in common: {tolerant.count} (with all: {exact.count})"
+    box = CheckboxGroup(labels=[label], active=[], margin=(0, 0, 0, 18), visible=bool(tolerant.count))
+    code = """
+    for (const glyph of strict) glyph.visible = this.active.length == 0
+    for (const glyph of loose) glyph.visible = this.active.length > 0
+    """
+    box.js_on_change("active", CustomJS(args={"strict": strict, "loose": loose}, code=code))
+    return box
+
+
+def _glyphs(plot: Any, drawing: Drawing) -> list[Any]:
+    lines, joints = ColumnDataSource(drawing.horizontal), ColumnDataSource(drawing.vertical)
+    glyphs = [
+        plot.segment("x0", "y", "x1", "y", source=lines, line_color=INK, line_width="width", line_alpha=0.55),
+        plot.segment("x", "y0", "x", "y1", source=joints, line_color=INK, line_alpha=0.5),
+        plot.rect(
+            "x", "y", "w", "h", source=ColumnDataSource(drawing.rectangles), fill_color=INK, line_color=PAPER,
+            line_width=0.5,
+        ),
+    ]  # fmt: skip
+    tooltips = [
+        ("mini-set", "@size filters of @layer"),
+        ("channels", "@filters"),
+        ("class", "@class"),
+        ("pass", "iteration @iteration{0,0}"),
+    ]
+    plot.add_tools(HoverTool(renderers=glyphs[-1:], tooltips=tooltips))
+    return glyphs
 
 
 def _members(run: Any, filters: xr.Dataset, count: int) -> dict[int, list[int]]:

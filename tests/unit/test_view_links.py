@@ -49,3 +49,17 @@ def test_links__of_an_analysis_that_did_not_test_them_are_not_proven(
     sure, unsure, _ = drawn(analysed)
     assert sure.view.filter.indices == []
     assert len(unsure.view.filter.indices) == len(sure.data_source.data["p"]) > 0
+
+
+def test_minisets__that_share_most_of_their_cells_are_there_on_demand(analysed: Run) -> None:
+    cube = Cube(analysed, SET)
+    exact, tolerant = (
+        [one for one in cube.right.renderers if {"layer", "filters"} <= set(getattr(one, "data_source", one).data)][
+            at
+        ]
+        for at in (0, 1)
+    )
+    assert (exact.visible, tolerant.visible) == (True, False)
+    assert exact.data_source.data["size"]
+    (words,) = cube.tolerance.labels
+    assert words.startswith("mini-sets of filters with 80% of their cells in common: ")
