@@ -18,6 +18,7 @@ _WHERE = {
     "Run": "deeptracker.store",
     "analyze": "deeptracker.analysis",
     "counterfactual": "deeptracker.restore",
+    "follow": "deeptracker.following",
     "view": "deeptracker.view",
     "export": "deeptracker.export",
     "app": "deeptracker.app",
@@ -31,6 +32,7 @@ _SUBPACKAGES = {"view", "export", "app", "integrations", "testing", "errors", "s
 if TYPE_CHECKING:
     from deeptracker import app, errors, export, integrations, schema, testing, view
     from deeptracker.analysis import analyze
+    from deeptracker.following import follow
     from deeptracker.recording import Recorder, ingest_run, watch
     from deeptracker.restore import counterfactual
     from deeptracker.store import Run, open_run
@@ -44,6 +46,7 @@ __all__ = [
     "counterfactual",
     "errors",
     "export",
+    "follow",
     "ingest_run",
     "integrations",
     "open_run",

@@ -165,6 +165,9 @@ def analyze(
         list[str] | None,
         typer.Option(metavar="RUN", help="Earlier run whose tail sets the alarm level; repeatable."),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Again whenever it has grown, until the training ends; tell what is new.")
+    ] = False,
 ) -> None:
     """Index a run, find what was unusual in it, and relate layers to classes."""
     from contextlib import nullcontext
@@ -176,6 +179,8 @@ def analyze(
 
     if cluster is not None and scheduler is not None:
         raise typer.BadParameter("give --cluster or --scheduler, not both", param_hint="--scheduler")
+    if follow and stages is not None:
+        raise typer.BadParameter("all stages follow a training: leave --stages out", param_hint="--follow")
     chosen = None if stages is None else [name.strip() for name in stages.split(",") if name.strip()]
     opened = open_run(run)
     others = [open_run(path) for path in reference or ()]
@@ -185,6 +190,15 @@ def analyze(
 
         connection = connect(cluster or scheduler or "")
     console = Console(stderr=True)
+    if follow:
+        from deeptracker.cli.follow import print_updates
+        from deeptracker.following import follow as updates
+
+        with connection as client:
+            last = print_updates(_console(), updates(run, client=client, reference=others))
+        if last is not None and last.run.has("anomalies/events"):
+            print(f"next: deeptracker events {run}   or   deeptracker serve {run}")
+        return
     with connection as client, shown(console) as progress:
         done = perform(opened, stages=chosen, client=client, reference=others, progress=progress)
     print(f"{run}: {counted(done)}")
