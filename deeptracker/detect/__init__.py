@@ -2,6 +2,6 @@
 
 from deeptracker.detect.answers import LONGEST, cut_passes
 from deeptracker.detect.cost import anomalies_cost
-from deeptracker.detect.stage import detect
+from deeptracker.detect.stage import ALLOWED, detect
 
-__all__ = ["LONGEST", "anomalies_cost", "cut_passes", "detect"]
+__all__ = ["ALLOWED", "LONGEST", "anomalies_cost", "cut_passes", "detect"]

@@ -12,20 +12,26 @@ import xarray as xr
 from deeptracker.aggregate import Batch, Later, Progress
 from deeptracker.conform import build
 from deeptracker.detect.alarms import Alarm, class_alarms, parameter_alarms, rate_alarms, state_alarms
+from deeptracker.detect.answers import FALSE_PER_1000 as OF_CLASSES
 from deeptracker.detect.answers import Answers, score_answers
 from deeptracker.detect.batches import batch_alarms
 from deeptracker.detect.carried import earlier
 from deeptracker.detect.events import Names, document, join, rank, rate_label
 from deeptracker.detect.few import few_events
 from deeptracker.detect.memory import memory_alarms
-from deeptracker.detect.parameters import FALSE_PER_1000, Parameters, maxima, score_parameters
+from deeptracker.detect.parameters import FALSE_PER_1000 as OF_PARAMETERS
+from deeptracker.detect.parameters import Parameters, maxima, score_parameters
 from deeptracker.detect.rates import RateEvent, rate_events
 from deeptracker.detect.scored import score_run
+from deeptracker.detect.shifts import FALSE_PER_1000 as OF_SHIFTS
 from deeptracker.detect.shifts import shift_alarms
 from deeptracker.detect.tables import begin_filters, find_lowest, put_parameters
 from deeptracker.store import Run
 
 _MOST_IMAGES = 24
+
+ALLOWED = {"parameters": OF_PARAMETERS, "shifts": OF_SHIFTS, "classes": OF_CLASSES}
+"""False alarms per 1,000 iterations that the levels allow; states, batches, learning rates and memory are facts."""
 
 
 def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None = None) -> Run:
@@ -44,7 +50,7 @@ def detect(run: Run, *, reference: Sequence[Run] = (), progress: Progress | None
     rates = _rates(run)
     before = earlier(run)
     provenance: dict[str, Any] = {
-        "false_per_1000": {"parameters": FALSE_PER_1000},
+        "false_per_1000": ALLOWED,
         "reference": [str(r.path) for r in reference],
     }
     if before is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from deeptracker.detect import ALLOWED
 from deeptracker.testing.faults import FAULTS, UNNAMED
 from deeptracker.trials.figures import BUDGET, LARGE, Figures
 from deeptracker.trials.judge import CAUSES
@@ -36,6 +37,7 @@ def _overall(figures: Figures) -> str:
     large = {name: figures.faults(name) for name in columns}
     unmasked = {name: figures.faults(name, least=0) for name in columns}
     row("false alarms per 1,000 iterations of clean runs", (figures.rate(name) for name in columns))
+    row("that the alarm levels allow", [f"{sum(ALLOWED.values()):.2f}"] * len(columns))
     row(f"event recall@1, effect > {LARGE:g}", (figures.recall(large[name], 1) for name in columns))
     row(f"event recall@5, effect > {LARGE:g}", (figures.recall(large[name], 5) for name in columns))
     row("event recall@5, all unmasked", (figures.recall(unmasked[name], 5) for name in columns))
