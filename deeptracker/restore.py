@@ -160,7 +160,7 @@ def _layers(model: nn.Module, run: Run, suspects: Channels) -> dict[str, _Place]
 
 
 def _before(model: nn.Module, earlier: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    state = model.state_dict()
+    state = {name: one for name, one in model.state_dict().items() if isinstance(one, torch.Tensor)}
     for name, tensor in state.items():
         if name not in earlier:
             raise InputError(f"the earlier checkpoint has no {name!r}: give the state_dict of the same model")

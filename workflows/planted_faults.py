@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deeptracker.errors import InputError
 from deeptracker.testing.faults import FAULTS
-from deeptracker.trials import SETTINGS, Bench, Figures, Plan, tables
+from deeptracker.trials import SETTINGS, Bench, Figures, Plan, rows, tables
 
 
 def main() -> None:
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/faults"))
     parser.add_argument("--table", action="store_true", help="only print the tables of what is there")
+    parser.add_argument("--rows", type=Path, help="a CSV file for a row of each training")
     chosen = parser.parse_args()
     sizes = (1, 1, 2) if chosen.small else (chosen.bases, chosen.repeats, chosen.clean)
     plan = Plan(
@@ -45,8 +46,11 @@ def main() -> None:
             bench.run(chosen.processes)
         except InputError as error:
             parser.exit(2, f"planted_faults: {error}\n")
+    results = bench.results()
+    if chosen.rows is not None:
+        rows(results).to_csv(chosen.rows, index=False)
     print()
-    print(tables(Figures(bench.results(), chosen.out)))
+    print(tables(Figures(results, chosen.out)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,6 @@ from __future__ import annotations
 from deeptracker.trials.bench import Bench, Plan
 from deeptracker.trials.figures import Figures
 from deeptracker.trials.settings import SETTINGS, TUNED
-from deeptracker.trials.tables import tables
+from deeptracker.trials.tables import rows, tables
 
-__all__ = ["SETTINGS", "TUNED", "Bench", "Figures", "Plan", "tables"]
+__all__ = ["SETTINGS", "TUNED", "Bench", "Figures", "Plan", "rows", "tables"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import pandas as pd
+
 from deeptracker.detect import ALLOWED
 from deeptracker.testing.faults import FAULTS, UNNAMED
-from deeptracker.trials.figures import BUDGET, LARGE, Figures
+from deeptracker.trials.figures import BUDGET, LARGE, Figures, Result
 from deeptracker.trials.judge import CAUSES
 from deeptracker.trials.settings import SETTINGS, TUNED
 
@@ -90,9 +92,24 @@ def _baselines(figures: Figures) -> str:
     return _markdown(heads, rows)
 
 
+def rows(results: Sequence[Result]) -> pd.DataFrame:
+    """A row of each training: what was planted, what it did, what was found; empty where there is nothing to say."""
+    return pd.DataFrame([
+        {
+            "setting": one["setting"], "training": one["name"], "fault": one["truth"]["fault"],
+            "seed": one["truth"]["seed"], "planted": one["truth"]["iteration"],
+            "onset": (one["effect"] or {}).get("onset"), "size": (one["effect"] or {}).get("size"),
+            "place": one["verdict"]["place"], "cause": one["verdict"]["cause"], "layer": one["verdict"]["layer"],
+            "class": one["verdict"]["class_"], "precision": one["verdict"]["precision"],
+            "delay": one["verdict"]["delay"], "others": one["verdict"]["others"], "records": one["records"],
+        }
+        for one in results
+    ]).astype(dict.fromkeys(("planted", "onset", "place", "layer", "class", "delay"), "Int64"))  # fmt: skip
+
+
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-__all__ = ["tables"]
+__all__ = ["rows", "tables"]

@@ -17,6 +17,7 @@ from deeptracker.trials.effect import AROUND, Effect, Measured, effect_of
 from deeptracker.trials.figures import Figures
 from deeptracker.trials.judge import CAUSES, judge
 from deeptracker.trials.settings import SETTINGS, cosine, steady
+from deeptracker.trials.tables import rows
 
 FIRST, RECORDS = 100, 80
 TRUTH = {"fault": "dead-filters", "layers": ("b",), "channels": (3, 5), "classes": ()}
@@ -163,6 +164,18 @@ def test_figures__false_alarms_are_counted_from_where_there_can_be_any(tmp_path:
     assert Figures(clean, tmp_path).rate() == "0.00, at most 0.15 (0)"  # 3.00 of 20 thousand
     clean[0]["events"] = [{"cause": "unknown"}] * 2
     assert Figures(clean, tmp_path).rate() == "0.10, at most 0.31 (2)"  # 6.30
+
+
+def test_rows__have_one_for_each_training_and_nothing_where_there_is_nothing_to_say(tmp_path: Path) -> None:
+    told = {"seed": 7, "iteration": 148}
+    some = [
+        one | {"name": f"training-{number}", "verdict": one["verdict"] | {"delay": 3, "others": 0}}
+        for number, one in enumerate([result(1, 2, **told), result(None, None, **told | {"iteration": None})])
+    ]
+    rows(some).to_csv(tmp_path / "rows.csv", index=False)
+    first, second = (tmp_path / "rows.csv").read_text().splitlines()[1:]
+    assert first == "residual,training-0,dead-filters,7,148,150,9.0,2,dead-filters,2,,0.5,3,0,1300"
+    assert second == "residual,training-1,dead-filters,7,,,,,dead-filters,,,0.5,3,0,1300"
 
 
 @pytest.mark.parametrize(("height", "hits"), [(5.5, 1.0), (4.5, 0.0)])
