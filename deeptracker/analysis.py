@@ -110,7 +110,7 @@ def analyze(
     _log.info("%s", expected)
     if progress is not None:
         progress(str(expected), 0.0)
-    with _scheduler(client, expected.cost.read):
+    with scheduler(client, expected.cost.read):
         for stage in due:
             if stage == "thin":
                 run = thin(run, progress=progress)
@@ -188,7 +188,7 @@ def _at(run: Run, newer: Run) -> Run:
 
 
 @contextmanager
-def _scheduler(client: Client | None, nbytes: int) -> Iterator[None]:
+def scheduler(client: Client | None, nbytes: int) -> Iterator[None]:
     """Where ``dask.compute`` runs inside the block."""
     client = client if client is not None else _active_client()
     if client is not None:

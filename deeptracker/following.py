@@ -9,15 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeptracker.aggregate import Progress
-from deeptracker.analysis import analyze
+from deeptracker.analysis import analyze, forecast, scheduler
+from deeptracker.detect import detect
+from deeptracker.detect.carried import LOOKS_BACK
+from deeptracker.detect.events import rank
 from deeptracker.errors import InputError, LockedRunError, MissingGroupError
 from deeptracker.store import Run, open_run
 from deeptracker.store.catalogue import state
+from deeptracker.store.recent import Recent
 
 if TYPE_CHECKING:
     from distributed import Client
 
 Event = dict[str, Any]
+
+RECORDS, PASSES = 2_000, 400
+LEAST = 2 * LOOKS_BACK
+"""Records of which half are judged; levels need 300."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,8 @@ class Update:
     ----------
     run : as it was analysed.
     iteration : the newest that was recorded by then; −1 where no filter was.
-    new : events and labels that no analysis before this one had, strongest first.
+    told : events and labels up to now, strongest first.
+    new : those that no analysis before this one had.
     gone : events that were told before and that this one no longer finds: what looked unusual is not, seen with more
         of the training.
     seconds : that the analysis took; by so much at most, and by what passes between two of them, it is behind.
@@ -36,6 +45,7 @@ class Update:
 
     run: Run
     iteration: int
+    told: list[Event]
     new: list[Event]
     gone: list[Event]
     seconds: float
@@ -45,6 +55,7 @@ def follow(
     path: str | Path,
     *,
     every: float = 5.0,
+    records: int = RECORDS,
     client: Client | None = None,
     reference: Sequence[Run | str | Path] = (),
     progress: Progress | None = None,
@@ -55,6 +66,9 @@ def follow(
     ----------
     path : of the run; it may be recorded by another process, on another machine too where it lies in a bucket.
     every : seconds from the beginning of one analysis to that of the next, at least.
+    records : of a longer run only so many of the newest are looked at while it goes on, and 400 validation passes, so
+        that an update takes no longer however long the run is. Its stages are made when it has ended, or by
+        ``analyze``.
     client, reference, progress : as of ``analyze``.
 
     Yields
@@ -71,34 +85,42 @@ def follow(
 
     Notes
     -----
-    The index reads only what is new. Scores and events are found anew in the whole log: an analysis takes as long as
-    one of the finished training.
+    While a run is no longer than ``records``, each update is an analysis of all of it. After that the alarm level
+    comes from the newest records alone, and what was told of the older ones stays as it was told.
     """
     if not every > 0:
         raise InputError(f"every={every:g}: seconds between two analyses must be more than 0")
+    if records < LEAST:
+        raise InputError(f"records={records}: fewer than {LEAST} records set no alarm level")
     told: list[Event] = []
-    analysed = -1
+    analysed, wholly = -1, True
     while True:
         began = time.monotonic()
         live = state(open_run(path)) == "live"  # asked first: what is committed after it comes with the next turn
         run = open_run(path)
-        if run.generation != analysed:
+        if run.generation != analysed or not (live or wholly):
             try:
-                run = analyze(run, client=client, reference=reference, progress=progress)
                 analysed = run.generation
+                wholly = not live or _rows(run) <= records
+                if not wholly:
+                    now = _recent(run, records, told, client, reference, progress)
+                else:
+                    run = analyze(run, client=client, reference=reference, progress=progress)
+                    analysed, now = run.generation, _events(run)
             except MissingGroupError:
                 if not live:
                     raise
-                analysed = run.generation
             except LockedRunError:  # somebody else analyses it just now
                 if not live:
                     raise
+                analysed = -1
             else:
-                now = _events(run, live)
+                if live:  # of a run too short for an alarm level most would go again
+                    now = [e for e in now if e["kind"] == "label" or e["false_per_1000"] is not None]
                 new = [event for event in now if not any(_same(event, other) for other in told)]
                 gone = [event for event in told if not any(_same(event, other) for other in now)]
                 told = now
-                yield Update(run, _newest(run), new, gone, time.monotonic() - began)
+                yield Update(run, _newest(run), now, new, gone, time.monotonic() - began)
         if not live:
             if run.generation == analysed == open_run(path).generation:
                 return
@@ -106,10 +128,33 @@ def follow(
         time.sleep(max(0.0, began + every - time.monotonic()))
 
 
-def _events(run: Run, live: bool) -> list[Event]:
-    """Those that are told: of a run too short for an alarm level only when it is over, since most would go again."""
-    found = run.event_documents() if run.has("anomalies/events") else []
-    return [event for event in found if not live or event["kind"] == "label" or event["false_per_1000"] is not None]
+def _recent(
+    run: Run,
+    records: int,
+    told: list[Event],
+    client: Client | None,
+    reference: Sequence[Run | str | Path],
+    progress: Progress | None,
+) -> list[Event]:
+    """Events of the newest records that have all before them that their scores look back on; told ones before."""
+    others = [other if isinstance(other, Run) else open_run(other) for other in reference]
+    recent = Recent.of(run, records, PASSES)
+    with scheduler(client, forecast(recent, ("anomalies",)).cost.read):
+        found = _events(detect(recent, reference=others, progress=progress))
+    recent.remove()
+    since = int(recent.dataset("filters/dense")["iteration"].values[LOOKS_BACK])
+    return rank(
+        [event for event in told if event["iteration"] < since] + [e for e in found if e["iteration"] >= since]
+    )
+
+
+def _events(run: Run) -> list[Event]:
+    return run.event_documents() if run.has("anomalies/events") else []
+
+
+def _rows(run: Run) -> int:
+    dense = run.commit.groups.get("filters/dense")
+    return 0 if dense is None else dense.rows
 
 
 def _same(one: Event, other: Event) -> bool:

@@ -73,7 +73,8 @@ def _opened(run: Any, group: str) -> xr.Dataset:
         dataset: xr.Dataset = run.dataset(group)
         return dataset
     version = run.stages.get(group.split("/")[0], {}).get("version")
-    key = (str(run.path), commit.run, commit.cuts, commit.generation, version, group)
+    cut_to = getattr(run, "cut", None)  # of the newest rows of a run
+    key = (str(run.path), commit.run, commit.cuts, commit.generation, version, cut_to, group)
     with _OPENING:
         found = _OPEN.get(key)
         if found is None:

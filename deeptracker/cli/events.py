@@ -30,7 +30,12 @@ def counted(run: Run) -> str:
     """How many anomalies and labels a run has, in words."""
     if not run.has("anomalies/events"):
         return f"has {', '.join(run.stages) or 'no stages'}"
-    kinds = [d["kind"] for d in run.event_documents()]
+    return in_words(run.event_documents())
+
+
+def in_words(documents: list[dict[str, Any]]) -> str:
+    """How many anomalies and labels these are."""
+    kinds = [d["kind"] for d in documents]
     labels = kinds.count("label")
     anomalies = len(kinds) - labels
     return f"{anomalies} event{'s' * (anomalies != 1)}, {labels} label{'s' * (labels != 1)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.markup import escape
 
-from deeptracker.cli.events import counted
+from deeptracker.cli.events import in_words
 from deeptracker.following import Event, Update
 
 
@@ -17,7 +17,9 @@ def print_updates(console: Console, updates: Iterable[Update]) -> Update | None:
     try:
         for update in updates:
             last = update
-            said = f"iteration {update.iteration:,}: {counted(update.run)}" if update.iteration >= 0 else "no filters"
+            said = (
+                f"iteration {update.iteration:,}: {in_words(update.told)}" if update.iteration >= 0 else "no filters"
+            )
             console.print(f"{said} [dim]({update.seconds:.1f} s)[/]", highlight=False)
             for event in update.new:
                 console.print(f"  [bold]new[/]   {_line(event)}", highlight=False)

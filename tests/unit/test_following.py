@@ -48,6 +48,27 @@ def test_follow__tells_each_event_once_as_soon_as_it_is_there(training: Path, tm
     assert updates[-1].run.event_documents() == whole
 
 
+def test_follow__of_a_longer_run_looks_at_its_newest_records_and_at_the_end_at_all(
+    training: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = []
+
+    def counted(run: Any, **other: Any) -> Any:
+        whole.append(run.commit.groups["filters/dense"].rows)
+        return analyze(run, **other)
+
+    monkeypatch.setattr(following, "analyze", counted)
+    updates = list(follow(training, records=900))
+    assert whole == [500, ITERATIONS]
+    first, second = JUMPS
+    anomalies = [[e["iteration"] for e in u.new if e["kind"] == "anomaly"] for u in updates]
+    assert [len(found) for found in anomalies] == [0, 1, 1]
+    assert abs(anomalies[1][0] - first) <= 2
+    assert abs(anomalies[2][0] - second) <= 2
+    assert [len(update.gone) for update in updates] == [0, 0, 0]
+    assert not (training / "live").exists()
+
+
 def test_follow__what_is_no_longer_found_is_taken_back(training: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jump = {"kind": "anomaly", "iteration": 300, "end": 310, "cause": "unknown", "evidence": [], "layers": [],
             "classes": [], "false_per_1000": 0.1}  # fmt: skip
@@ -90,6 +111,8 @@ def test_follow__of_nothing_or_without_a_pause_says_so(tmp_path: Path) -> None:
         next(follow(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="every=0"):
         next(follow(tmp_path, every=0))
+    with pytest.raises(InputError, match="records=500: fewer than 802"):
+        next(follow(tmp_path, records=500))
 
 
 def test_print_updates__has_a_line_an_analysis_and_one_a_new_event(training: Path) -> None:
