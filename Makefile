@@ -53,6 +53,7 @@ faults: $(READY)
 # make bench BENCHMARKS=analysis ARGS="--workers 1 2"
 # make bench BENCHMARKS=overhead ARGS="--nets 3c3d --columns 1 4 16 64 256 --peers"
 # make bench BENCHMARKS="screen peers" ARGS=--small
+# make bench BENCHMARKS=live     how far behind a training its events are
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done

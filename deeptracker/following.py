@@ -103,7 +103,7 @@ def follow(
                 analysed = run.generation
                 wholly = not live or _rows(run) <= records
                 if not wholly:
-                    now = _recent(run, records, told, client, reference, progress)
+                    now = recent_events(run, records, told, client, reference, progress)
                 else:
                     run = analyze(run, client=client, reference=reference, progress=progress)
                     analysed, now = run.generation, _events(run)
@@ -128,15 +128,15 @@ def follow(
         time.sleep(max(0.0, began + every - time.monotonic()))
 
 
-def _recent(
+def recent_events(
     run: Run,
     records: int,
-    told: list[Event],
-    client: Client | None,
-    reference: Sequence[Run | str | Path],
-    progress: Progress | None,
+    told: Sequence[Event] = (),
+    client: Client | None = None,
+    reference: Sequence[Run | str | Path] = (),
+    progress: Progress | None = None,
 ) -> list[Event]:
-    """Events of the newest records that have all before them that their scores look back on; told ones before."""
+    """Events of the newest ``records`` that have all before them that their scores look back on; told ones before."""
     others = [other if isinstance(other, Run) else open_run(other) for other in reference]
     recent = Recent.of(run, records, PASSES)
     with scheduler(client, forecast(recent, ("anomalies",)).cost.read):
@@ -169,4 +169,4 @@ def _newest(run: Run) -> int:
     return -1 if grown is None or grown.last is None else int(grown.last)
 
 
-__all__ = ["Update", "follow"]
+__all__ = ["RECORDS", "Update", "follow", "recent_events"]
