@@ -23,7 +23,7 @@ LEAST_AT_RISK = 10
 _SHRINK = 5.0
 _LEAST_EXPECTED = 0.3
 SETTLING = 10  # passes after a jump of the learning rate without a score
-_FREEDOM = 8
+_FREEDOM = 20
 
 
 def long_run(passes: int) -> int:
@@ -172,7 +172,7 @@ def _own_scale(z: Array) -> Array:
 
 
 def class_level(classes: int, passes_per_1000: float, false_per_1000: float) -> float:
-    """Score above which a class is an alarm: tail of Student t with 8 degrees, over all tests of a pass."""
+    """Score above which a class is an alarm: tail of Student t with 20 degrees, over all tests of a pass."""
     tests = classes * 2 * len(RULES) * max(passes_per_1000, 1e-9)
     return float(stats.t.isf(min(false_per_1000 / tests, 0.5), _FREEDOM))
 

@@ -13,6 +13,8 @@ from deeptracker.detect.rates import RateEvent
 from deeptracker.detect.scores import LEAST_RECORDS
 
 _MOST_FILTERS, _MOST_CLASSES = 64, 10
+_NEVER = 1e-6
+"""False alarms per 1,000 iterations below which all are alike: no tail of some hundred records tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,14 @@ def join(alarms: list[Alarm], gap: int) -> list[list[Alarm]]:
     records (the least past of a score) later. A state that lasts (a dead filter stays dead) reaches no further than
     its onset: what happens long after it is another event. A fact that begins more than an interval after an event
     did (what batches held, the learning rate, a lost memory, a state that stays) is one of its own: it needs no event
-    to explain it.
+    to explain it; but batches that go on being wrong are one event.
     """
     groups: list[list[Alarm]] = []
     reach = begun = 0
     for alarm in sorted(alarms, key=lambda a: a.start):
         last = alarm.onset if alarm.kind == "state" else alarm.end
         known = bool(groups) and _place(alarm) in {_place(other) for other in groups[-1]}
-        own = _is_fact(alarm) and alarm.start > begun + gap
+        own = bool(groups) and _is_fact(alarm) and alarm.start > begun + gap and not _goes_on(alarm, groups[-1])
         if groups and not own and alarm.start <= reach + (max(gap, LEAST_RECORDS) if known else gap):
             groups[-1].append(alarm)
             reach = max(reach, last)
@@ -58,6 +60,11 @@ def _is_fact(alarm: Alarm) -> bool:
     return alarm.kind in ("batch", "memory", "rate") or (alarm.kind == "state" and stays(alarm))
 
 
+def _goes_on(fact: Alarm, group: list[Alarm]) -> bool:
+    """Whether batches were wrong already when they were wrong in this way, too."""
+    return fact.kind == "batch" and any(a.kind == "batch" and a.start <= fact.start <= a.end for a in group)
+
+
 def _place(alarm: Alarm) -> tuple[str, int]:
     kind = alarm.kind if alarm.kind in ("class", "model", "rate", "batch", "memory") else "layer"
     return kind, alarm.place
@@ -66,7 +73,10 @@ def _place(alarm: Alarm) -> tuple[str, int]:
 def document(alarms: list[Alarm], names: Names, gap: int) -> dict[str, Any]:
     """One event of the JSON format, still without its rank and its images."""
     hard = [a for a in alarms if a.kind != "class"]
-    onset = min(a.onset for a in hard or alarms)
+    facts = [a.start for a in alarms if a.kind in ("batch", "memory", "rate")]
+    # What batches held, or the optimizer did, tells when it began; an alarm may have stood near its level before.
+    dated = [a for a in hard if not facts or a.onset >= min(facts)]
+    onset = min(a.onset for a in dated or alarms)
     cause = cause_of(alarms, onset, len(names.layers))
     falsely = min(a.false_per_1000 for a in alarms)
     strength: dict[int, float] = {}
@@ -113,14 +123,16 @@ def _filter(names: Names, number: int, score: float) -> dict[str, Any]:
 
 
 def rank(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Anomalies by ``false_per_1000``, then by extent; labels after them, by time. Ranks run through."""
+    """Anomalies by ``false_per_1000`` (what chance would not do in any training is alike), then by extent; labels
+    after them, by time. Ranks run through.
+    """
 
     def key(event: dict[str, Any]) -> tuple[Any, ...]:
         if event["kind"] == "label":
             return (1, event["iteration"], 0)
         extent = len(event["layers"]) + len(event["classes"])
         falsely = event["false_per_1000"]
-        return (0, float("inf") if falsely is None else falsely, -extent)
+        return (0, float("inf") if falsely is None else max(falsely, _NEVER), -extent)
 
     ordered = sorted(documents, key=key)
     for number, event in enumerate(ordered, 1):

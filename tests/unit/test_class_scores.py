@@ -55,7 +55,7 @@ def test_level__allows_one_false_alarm_in_10_000_iterations(scored: tuple[Run, A
     spacing = float(np.mean(np.diff(table["validation"].values)))
     tests = CLASSES * len(DIRECTIONS) * len(RULES) * 1000 / spacing  # of 1,000 iterations
     (level,) = set(table["class_level"].values.tolist())
-    assert tests * stats.t.sf(level, 8) == pytest.approx(0.1, rel=1e-4)
+    assert tests * stats.t.sf(level, 20) == pytest.approx(0.1, rel=1e-4)
     assert scored[1].false_per_1000(level) == pytest.approx(0.1, rel=1e-4)
 
 

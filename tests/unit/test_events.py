@@ -46,6 +46,22 @@ def test_join__a_fact_is_an_event_of_its_own_unless_it_began_with_another() -> N
         assert len(join([*earlier, part], gap=8)) == 1
 
 
+def test_join__batches_that_go_on_being_wrong_are_one_event() -> None:
+    crowded = batch("crowded", onset=100, end=160)
+    later = [batch("gone", 1, onset=130, end=150), batch("relabelled", 2, onset=155, end=170)]
+    assert len(join([crowded, *later], gap=8)) == 1
+    assert len(join([batch("crowded", onset=100, end=120), *later], gap=8)) == 3
+
+
+def test_document__is_dated_by_what_batches_held_and_not_by_an_alarm_that_stood_before() -> None:
+    held, stood = batch("relabelled", 1, onset=104, instead=0), alarm("filters", 0, 100, 140)
+    assert document([stood, alarm("layer", 1, 105), held], NAMES, 8)["iteration"] == 104
+    gone = batch("gone", 1, onset=106, instead=-1)
+    gone.start = 104  # an absence is told some batches after it began: what came between is of it
+    assert document([stood, alarm("layer", 1, 105), gone], NAMES, 8)["iteration"] == 105
+    assert document([stood, alarm("layer", 1, 105)], NAMES, 8)["iteration"] == 100
+
+
 def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
     before = np.array([[0.6, 0.1], [0.3, 0.2], [0.1, 0.55], [0.8, np.nan]], np.float32)
     assert _traced_back(before) == 2
@@ -169,3 +185,12 @@ def test_rank__by_how_seldom_chance_does_it_then_by_extent_labels_last() -> None
     ranked = rank(events)
     assert [e["iteration"] for e in ranked] == [3, 2, 1, 5]
     assert [e["rank"] for e in ranked] == [1, 2, 3, 4]
+
+
+def test_rank__what_chance_would_never_do_is_alike_and_stands_by_extent() -> None:
+    base = {"kind": "anomaly", "layers": [], "classes": []}
+    events = [
+        base | {"false_per_1000": 0.0, "iteration": 1},
+        base | {"false_per_1000": 1e-28, "iteration": 2, "layers": ["conv1", "conv2"], "classes": ["cat"]},
+    ]
+    assert [event["iteration"] for event in rank(events)] == [2, 1]
