@@ -76,6 +76,9 @@ def document(alarms: list[Alarm], names: Names, gap: int) -> dict[str, Any]:
     facts = [a.start for a in alarms if a.kind in ("batch", "memory", "rate")]
     # What batches held, or the optimizer did, tells when it began; an alarm may have stood near its level before.
     dated = [a for a in hard if not facts or a.onset >= min(facts)]
+    sharp = min((a.onset for a in dated if a.kind != "shift"), default=0)
+    # A sum may begin with a record or two of noise; what stands out by itself soon after tells better.
+    dated = [a for a in dated if a.kind != "shift" or not 0 < sharp - a.onset <= gap]
     onset = min(a.onset for a in dated or alarms)
     cause = cause_of(alarms, onset, len(names.layers))
     falsely = min(a.false_per_1000 for a in alarms)

@@ -62,6 +62,13 @@ def test_document__is_dated_by_what_batches_held_and_not_by_an_alarm_that_stood_
     assert document([stood, alarm("layer", 1, 105)], NAMES, 8)["iteration"] == 100
 
 
+def test_document__is_dated_by_a_sum_unless_something_sharper_stands_soon_after_its_beginning() -> None:
+    slow = alarm("shift", 0, 97, 140)
+    assert document([slow], NAMES, 8)["iteration"] == 97
+    assert document([slow, alarm("layer", 1, 100)], NAMES, 8)["iteration"] == 100
+    assert document([slow, alarm("layer", 1, 120)], NAMES, 8)["iteration"] == 97
+
+
 def test_onset__is_traced_back_to_where_half_the_level_was_passed() -> None:
     before = np.array([[0.6, 0.1], [0.3, 0.2], [0.1, 0.55], [0.8, np.nan]], np.float32)
     assert _traced_back(before) == 2
