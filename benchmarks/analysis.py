@@ -7,7 +7,8 @@ done with them.
 
     python benchmarks/analysis.py                    two workers
     python benchmarks/analysis.py --workers 1 2      and how much faster than one
-    python benchmarks/analysis.py --long             a dozen variables, ten times the length beside the usual one
+    python benchmarks/analysis.py --long             a dozen variables, ten times the length beside the usual one,
+                                                     and one in between
     python benchmarks/analysis.py --keep FOLDER      where the runs are kept for the next time
 """
 
@@ -36,7 +37,7 @@ from deeptracker.store import LogWriter
 from deeptracker.testing import simulate
 
 INDEX, ALL, GROWTH, WORKER_GIB, TWO_WORKERS = 5.0, 20.0, 1.1, 1.5, 1.7  # the limits
-RECORDS, IMAGES, CLASSES = 750, 50_000, 1000
+RECORDS, BETWEEN, IMAGES, CLASSES = 750, 2_500, 50_000, 1000
 STAGES = ("index", "anomalies", "correlation")
 GROUPS = {"filters/dense": "iteration", "layers/dense": "iteration", "validation/validation/raw": "validation"}
 DOZEN = {
@@ -161,7 +162,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder where the runs stay")
     chosen = parser.parse_args()
     folder = chosen.keep or Path(tempfile.mkdtemp())
-    lengths = (RECORDS, 10 * RECORDS) if chosen.long else (RECORDS,)
+    lengths = (RECORDS, BETWEEN, 10 * RECORDS) if chosen.long else (RECORDS,)
     variables = "12 variables" if chosen.long else "every variable"
     print(f"deeptracker {__version__}; {processor()}; ResNet-50, {variables} of the filters; {IMAGES:,} images")
     print("seconds, in brackets over bare reading; a record is a pass too; memory of a worker in GiB")
