@@ -142,6 +142,8 @@ def _cube(run: Run, scale: Scale) -> None:
                 "union": union.astype(np.int32),
                 "expected": np.full(union.shape, 20, np.float32),
                 "ratio": (union / 20).astype(np.float32),
+                "link": rng.standard_normal(union.shape).astype(np.float32),
+                "p": rng.random(union.shape, np.float32),
             },
             {"layer": layers, "class": names},
         ),
@@ -159,6 +161,7 @@ def _cube(run: Run, scale: Scale) -> None:
             {},
         ),
     }
+    tables |= {f"tolerant_{name}": tables[name] for name in ("minisets", "miniset_cells", "miniset_filters")}
     with run.write_stage("correlation", {"drawn": "at random"}) as writer:
         for name, (arrays, coordinates) in tables.items():
             writer.put(f"{path}/{name}", build(f"{path}/{name}", arrays, coordinates))
