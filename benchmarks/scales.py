@@ -107,6 +107,7 @@ def _cube(run: Run, scale: Scale) -> None:
     """The faces of a cube, as full as those of a long training."""
     rng = np.random.default_rng(2)
     path = f"correlation/validation/{VIEW}"
+    most = min(200, run.dataset("architecture").sizes["filter"])
     passes = run.dataset(f"validation/{VIEW}")["validation"].values
     layers = run.dataset("architecture")["layer"].values
     names = run.dataset(f"images/{VIEW.split('/')[0]}")["class"].values
@@ -157,7 +158,7 @@ def _cube(run: Run, scale: Scale) -> None:
             {},
         ),
         "miniset_filters": (
-            {"miniset": filters.astype(np.int32), "filter": rng.integers(0, 200, len(filters)).astype(np.int32)},
+            {"miniset": filters.astype(np.int32), "filter": rng.integers(0, most, len(filters)).astype(np.int32)},
             {},
         ),
     }
