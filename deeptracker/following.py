@@ -143,9 +143,10 @@ def recent_events(
         found = _events(detect(recent, reference=others, progress=progress))
     recent.remove()
     since = int(recent.dataset("filters/dense")["iteration"].values[LOOKS_BACK])
-    return rank(
-        [event for event in told if event["iteration"] < since] + [e for e in found if e["iteration"] >= since]
-    )
+    kept = [event for event in told if event["iteration"] < since]
+    # What began before and goes on was told: its rest, seen from here, is no other event.
+    fresh = [e for e in found if e["iteration"] >= since and not any(_same(e, other) for other in kept)]
+    return rank(kept + fresh)
 
 
 def _events(run: Run) -> list[Event]:
