@@ -7,8 +7,8 @@ from typing import Any
 import param
 from panel.custom import JSComponent
 
-from deeptracker.view.cards import STYLE, above, below, card
-from deeptracker.view.events import anomalies, labels
+from deeptracker.view.event.cards import STYLE, above, below, card
+from deeptracker.view.event.events import anomalies, labels
 
 
 class EventList(JSComponent):

@@ -11,19 +11,19 @@ from deeptracker.app.event_list import event_list
 from deeptracker.screen import sizes
 from deeptracker.screen.answers import first_set
 from deeptracker.view import pages, palettes, words
-from deeptracker.view.classes import ClassRows
-from deeptracker.view.cube import Cube
+from deeptracker.view.answers.classes import ClassRows
+from deeptracker.view.answers.flips import class_of
+from deeptracker.view.answers.images import ClassImages
+from deeptracker.view.answers.pixels import PixelChart
 from deeptracker.view.curves import ScalarCurves
-from deeptracker.view.events import anomalies, around
-from deeptracker.view.filters import LayerFilters
-from deeptracker.view.flips import class_of
+from deeptracker.view.event.events import anomalies, around
+from deeptracker.view.faces.cube import Cube
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import FULL, heading, note
-from deeptracker.view.images import ClassImages
-from deeptracker.view.layer_values import told
+from deeptracker.view.network.filters import LayerFilters
+from deeptracker.view.network.layer_values import told
+from deeptracker.view.network.strips import Strips
 from deeptracker.view.overview import overview
-from deeptracker.view.pixels import PixelChart
-from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 DELAY = 120

@@ -14,8 +14,8 @@ from deeptracker.screen import read, variables
 from deeptracker.screen.answers import classes_of, error_by_class, error_over_time, first_set
 from deeptracker.view import pages, palettes, words
 from deeptracker.view.columns import Columns, columns, curve
-from deeptracker.view.events import anomalies, labels, reach
-from deeptracker.view.layer_values import LayerValues, by_strength, opening, squeeze
+from deeptracker.view.event.events import anomalies, labels, reach
+from deeptracker.view.network.layer_values import LayerValues, by_strength, opening, squeeze
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import Scale, share_scale
 

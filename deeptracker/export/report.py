@@ -13,19 +13,20 @@ from bokeh.resources import Resources
 
 from deeptracker.export.target import written
 from deeptracker.screen.answers import first_set
-from deeptracker.view import cards, pages, palettes
-from deeptracker.view.classes import ClassRows
-from deeptracker.view.cube import Cube
+from deeptracker.view import pages, palettes
+from deeptracker.view.answers.classes import ClassRows
+from deeptracker.view.answers.flips import class_of
+from deeptracker.view.answers.images import ClassImages
+from deeptracker.view.answers.pixels import PixelChart
 from deeptracker.view.curves import ScalarCurves
-from deeptracker.view.events import anomalies, around, labels
-from deeptracker.view.filters import LayerFilters
-from deeptracker.view.flips import class_of
+from deeptracker.view.event import cards
+from deeptracker.view.event.events import anomalies, around, labels
+from deeptracker.view.faces.cube import Cube
 from deeptracker.view.frame import STYLE, head_html
 from deeptracker.view.heading import heading, note
-from deeptracker.view.images import ClassImages
+from deeptracker.view.network.filters import LayerFilters
+from deeptracker.view.network.strips import Strips
 from deeptracker.view.overview import overview
-from deeptracker.view.pixels import PixelChart
-from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 IMAGES = "Every image is a row; hover shows the picture and the answer."

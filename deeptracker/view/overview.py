@@ -20,9 +20,9 @@ from bokeh.models import (
 from deeptracker.screen import read, sizes, variables
 from deeptracker.screen.answers import error_over_time
 from deeptracker.view import palettes, words
-from deeptracker.view.change import EVERY
 from deeptracker.view.columns import curve, thinned
-from deeptracker.view.events import anomalies, documents
+from deeptracker.view.event.events import anomalies, documents
+from deeptracker.view.network.change import EVERY
 from deeptracker.view.timeline import SMALL, Timeline, number_ticks
 
 PIXELS = 900

@@ -9,16 +9,16 @@ from bokeh.layouts import column
 from deeptracker.screen import sizes
 from deeptracker.screen.answers import first_set
 from deeptracker.view import palettes, words
-from deeptracker.view.classes import ClassRows
-from deeptracker.view.cube import Cube
-from deeptracker.view.events import anomalies
-from deeptracker.view.filters import LayerFilters
-from deeptracker.view.flips import class_of
+from deeptracker.view.answers.classes import ClassRows
+from deeptracker.view.answers.flips import class_of
+from deeptracker.view.answers.images import ClassImages
+from deeptracker.view.answers.pixels import PixelChart
+from deeptracker.view.event.events import anomalies
+from deeptracker.view.faces.cube import Cube
 from deeptracker.view.heading import heading, note, sign
-from deeptracker.view.images import ClassImages
+from deeptracker.view.network.filters import LayerFilters
+from deeptracker.view.network.strips import Strips
 from deeptracker.view.overview import overview as band
-from deeptracker.view.pixels import PixelChart
-from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 LAYERS = "Each strip is a layer, its rows are filters, those that changed most on top."

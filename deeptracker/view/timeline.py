@@ -24,7 +24,7 @@ from bokeh.plotting import figure
 
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
-from deeptracker.view.events import anomalies, labels, reach
+from deeptracker.view.event.events import anomalies, labels, reach
 from deeptracker.view.places import layers_of, short
 
 RIGHT = 64

@@ -11,7 +11,7 @@ import pytest
 from deeptracker.analysis import analyze
 from deeptracker.recording import ingest_run
 from deeptracker.store import open_run
-from deeptracker.view.layer_values import LayerValues
+from deeptracker.view.network.layer_values import LayerValues
 from deeptracker.view.pages import layers
 from deeptracker.view.places import layers_of
 

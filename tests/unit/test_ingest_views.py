@@ -20,10 +20,10 @@ from deeptracker.recording import ingest_run
 from deeptracker.store import Run, open_run
 from deeptracker.view import layers, pages
 from deeptracker.view.curves import MOST, ScalarCurves
-from deeptracker.view.events import extent, reach
-from deeptracker.view.layer_values import opening, told
+from deeptracker.view.event.events import extent, reach
+from deeptracker.view.network.layer_values import opening, told
+from deeptracker.view.network.strips import Strips
 from deeptracker.view.overview import overview
-from deeptracker.view.strips import Strips
 
 KINDS = ("scalars", "histograms", "answers", "weights")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deeptracker.screen import cube
-from deeptracker.view.cube import Cube
+from deeptracker.view.faces.cube import Cube
 
 VIEW = "validation/raw"
 

@@ -14,18 +14,18 @@ import deeptracker.view as view
 from deeptracker.errors import InputError
 from deeptracker.screen.answers import classes_of, error_by_class, error_over_time
 from deeptracker.store import Run
-from deeptracker.view.change import learning_rate_steps
-from deeptracker.view.classes import ClassRows
-from deeptracker.view.cube import Cube, widths
-from deeptracker.view.events import anomalies, around, extent, labels
-from deeptracker.view.filters import LayerFilters
-from deeptracker.view.flips import flipped
-from deeptracker.view.images import ClassImages
-from deeptracker.view.layer_values import LayerValues, squeeze
+from deeptracker.view.answers.classes import ClassRows
+from deeptracker.view.answers.flips import flipped
+from deeptracker.view.answers.images import ClassImages
+from deeptracker.view.answers.pixels import PixelChart
+from deeptracker.view.event.events import anomalies, around, extent, labels
+from deeptracker.view.faces.cube import Cube, widths
+from deeptracker.view.network.change import learning_rate_steps
+from deeptracker.view.network.filters import LayerFilters
+from deeptracker.view.network.layer_values import LayerValues, squeeze
+from deeptracker.view.network.strips import Strips
 from deeptracker.view.overview import overview, rate_pieces
-from deeptracker.view.pixels import PixelChart
 from deeptracker.view.places import layers_of, short, stages_of
-from deeptracker.view.strips import Strips
 from deeptracker.view.timeline import Timeline
 
 SET = "validation/raw"

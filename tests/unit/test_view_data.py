@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from deeptracker.screen import choose, read
 from deeptracker.screen.image_rows import rows_within
 from deeptracker.view import palettes, words
-from deeptracker.view.change import running_median, usual
 from deeptracker.view.columns import columns
-from deeptracker.view.layer_values import LayerValues
-from deeptracker.view.minisets import draw
+from deeptracker.view.faces.minisets import draw
+from deeptracker.view.network.change import running_median, usual
+from deeptracker.view.network.layer_values import LayerValues
 from deeptracker.view.places import Place
 from deeptracker.view.scale import RATIO, Scale, change_scale, count_scale, share_scale, value_scale
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from deeptracker.screen import cube as screen
 from deeptracker.store import Run
-from deeptracker.view.cube import Cube
+from deeptracker.view.faces.cube import Cube
 
 SET = "validation/raw"
 
@@ -31,7 +31,7 @@ def test_links__are_shown_where_they_are_proven(analysed: Run, monkeypatch: pyte
         ratio = found.side["ratio"]
         return replace(found, side=found.side.assign(p=xr.where(ratio > ratio.median(), 0.05, 0.051)))
 
-    monkeypatch.setattr(import_module("deeptracker.view.cube"), "faces", tested)
+    monkeypatch.setattr(import_module("deeptracker.view.faces.cube"), "faces", tested)
     sure, unsure, words = drawn(analysed)
     p = np.asarray(sure.data_source.data["p"])
     assert sure.view.filter.indices == np.flatnonzero(p == 0.05).tolist() != []

@@ -13,7 +13,7 @@ from deeptracker.screen.answers import Classes, classes_of, error_by_class
 from deeptracker.screen.cube import rule_counts
 from deeptracker.view import palettes, words
 from deeptracker.view.columns import columns
-from deeptracker.view.layer_values import squeeze
+from deeptracker.view.network.layer_values import squeeze
 from deeptracker.view.places import short
 from deeptracker.view.scale import Scale, share_scale
 from deeptracker.view.timeline import Timeline, named_rows

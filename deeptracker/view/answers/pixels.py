@@ -11,7 +11,7 @@ from deeptracker.screen import sizes
 from deeptracker.screen.answers import classes_of
 from deeptracker.screen.image_rows import image_rows
 from deeptracker.view import palettes, words
-from deeptracker.view.classes import percent
+from deeptracker.view.answers.classes import percent
 from deeptracker.view.columns import columns
 from deeptracker.view.places import short
 from deeptracker.view.scale import Scale

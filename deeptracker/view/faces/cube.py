@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from deeptracker.screen.answers import class_names
 from deeptracker.screen.cube import faces
-from deeptracker.view import heading, minisets, palettes, words
-from deeptracker.view.events import anomalies
-from deeptracker.view.links import draw_links
+from deeptracker.view import heading, palettes, words
+from deeptracker.view.event.events import anomalies
+from deeptracker.view.faces import minisets
+from deeptracker.view.faces.links import draw_links
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import RATIO, count_scale
 from deeptracker.view.timeline import FONT, Timeline, named_rows, plain

@@ -10,7 +10,7 @@ import numpy as np
 
 from deeptracker.screen import coordinate, table
 from deeptracker.screen.answers import class_names
-from deeptracker.view.events import Event
+from deeptracker.view.event.events import Event
 from deeptracker.view.thumbnails import thumbnails
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from deeptracker.detect.silence import silence
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
-from deeptracker.view.events import Event, documents
-from deeptracker.view.flips import flipped
+from deeptracker.view.answers.flips import flipped
+from deeptracker.view.event.events import Event, documents
 from deeptracker.view.thumbnails import gallery
 from deeptracker.view.timeline import FONT
 

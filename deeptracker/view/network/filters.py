@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
 from deeptracker.view import palettes, words
-from deeptracker.view.layer_values import PIXELS, LayerValues, by_strength, opening, read_out
+from deeptracker.view.network.layer_values import PIXELS, LayerValues, by_strength, opening, read_out
 from deeptracker.view.places import Place, layers_of
 from deeptracker.view.timeline import Timeline, named_rows, number_ticks
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from deeptracker.errors import InputError
 from deeptracker.screen import extent, read, sizes, table, units, variables
 from deeptracker.view import words
-from deeptracker.view.change import WINDOW, Usual, is_positive, learning_rate_steps, usual
 from deeptracker.view.columns import Columns, columns
+from deeptracker.view.network.change import WINDOW, Usual, is_positive, learning_rate_steps, usual
 from deeptracker.view.places import Place
 from deeptracker.view.scale import Scale, change_scale, value_scale
 

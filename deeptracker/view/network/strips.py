@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deeptracker.view import palettes, words
 from deeptracker.view.columns import Columns
-from deeptracker.view.layer_values import (
+from deeptracker.view.network.layer_values import (
     PIXELS,
     LayerValues,
     by_strength,

@@ -1,0 +1,1 @@
+"""Answers to validation images over time: classes, all images, the images of a class."""

@@ -1,0 +1,1 @@
+"""What was unusual: the ranked events, their cards and their page."""

@@ -1,0 +1,1 @@
+"""The faces of the cube: classes, layers and iterations, with their links and mini-sets."""
