@@ -1,254 +1,139 @@
-"""The explorer of one run: ranked events, the band over the whole training, and the three views, linked."""
+"""The explorer of one run: ranked events, the band over the whole training, and the views, linked by one state."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import panel as pn
+from bokeh.events import Tap
 from bokeh.models import Div
 
+from deeptracker.app.address import follow
+from deeptracker.app.chips import Chips
+from deeptracker.app.context import Section, context
 from deeptracker.app.event_list import event_list
-from deeptracker.screen import sizes
-from deeptracker.screen.answers import first_set
-from deeptracker.view import pages, palettes, words
-from deeptracker.view.answers.classes import ClassRows
+from deeptracker.app.sections.classes import ClassesSection
+from deeptracker.app.sections.cube import CubeSection
+from deeptracker.app.sections.filters import FiltersSection
+from deeptracker.app.sections.images import ImagesSection
+from deeptracker.app.sections.layers import LayersSection
+from deeptracker.app.sections.scalars import ScalarsSection
+from deeptracker.view import palettes
 from deeptracker.view.answers.flips import class_of
-from deeptracker.view.answers.images import ClassImages
-from deeptracker.view.answers.pixels import PixelChart
-from deeptracker.view.curves import ScalarCurves
-from deeptracker.view.event.events import anomalies, around
-from deeptracker.view.faces.cube import Cube
+from deeptracker.view.event.events import around
 from deeptracker.view.frame import head_html
-from deeptracker.view.heading import FULL, heading, note
-from deeptracker.view.network.filters import LayerFilters
-from deeptracker.view.network.layer_values import told
-from deeptracker.view.network.strips import Strips
+from deeptracker.view.heading import FULL
 from deeptracker.view.overview import overview
-from deeptracker.view.timeline import Timeline
 
-DELAY = 120
-CONTROL: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
+SETTLED = 200
+"""Milliseconds that a range has to stand still before it is selected."""
+SECTIONS: tuple[type[Section], ...] = (
+    LayersSection, ClassesSection, ScalarsSection, FiltersSection, ImagesSection, CubeSection,
+)  # fmt: skip
 
 
 class Explorer:
-    """One session's page on a run. Every view shows ``timeline.x_range``; ``open_event`` moves all of them.
+    """One session's page on a run. Sections follow ``context.state``, and change it; this links the rest.
 
     Parameters
     ----------
     run : an opened run; parts that it lacks are replaced by a note on what brings them.
+    arguments : of the request: the state that its address names.
     """
 
-    def __init__(self, run: Any) -> None:
-        self.run = run
-        self.view = first_set(run)
-        self.timeline = Timeline(run)
-        self.events = {int(e["rank"]): e for e in anomalies(run)}
+    def __init__(self, run: Any, arguments: Mapping[str, Sequence[bytes]] | None = None) -> None:
+        self.run, self.context = run, context(run)
+        self.state, self.timeline = self.context.state, self.context.timeline
+        self.address, left_out = follow(self.state, arguments or {}, self.context.known)
+        if self.state.event and not (self.state.layers or self.state.classes or self.state.start is not None):
+            self.select_event(self.state.event)  # an address that names an event only
         self.list = event_list(run)
+        self.list.selected = self.state.event
+        self.chips = Chips(self.state, self.context.events, sizing_mode="stretch_width", margin=(2, 0, 0, 0))
         self.band = overview(run, self.timeline)
-        self.strips: Strips | None = None
-        self.filters: LayerFilters | None = None
-        self.rows: ClassRows | None = None
-        self.pixels: PixelChart | None = None
-        self.images: ClassImages | None = None
-        self.cube: Cube | None = None
-        self._waiting = False
-        layers, classes = self._layers(), self._classes()
-        sections = [
-            (layers, self.strips),
-            (classes, self.rows),
-            (self._scalars(), True),
-            (self._filters(), self.filters),
-            (self._images(), self.images),
-            (self._cube(), self.cube),
-        ]
+        self.sections = [section(self.context) for section in SECTIONS]
         # What there is comes first; what is missing is said after it.
-        there = [part for parts, view in sections if view is not None for part in parts]
-        missing = [part for parts, view in sections if view is None for part in parts]
-        self.views = pn.Column(*there, *missing, sizing_mode="stretch_width", margin=0)
+        ordered = sorted((s for s in self.sections if s.parts), key=lambda section: not section.there)
+        self.views = pn.Column(*(s.column() for s in ordered), sizing_mode="stretch_width", margin=0)
+        self._waiting = False
         self._link()
-
-    def _missing(self, title: str, text: str, missing: str) -> list[Any]:
-        return [self._pane(heading(title, text)), self._pane(note(missing))]
-
-    def _layers(self) -> list[Any]:
-        """All layers over time."""
-        missing = pages.missing_layers(self.run)
-        if missing:
-            return self._missing("Layers", pages.LAYERS, missing)
-        self.strips = Strips(self.run, self.timeline)
-        self.heading = heading("Layers", "")
-        titles = {f"{words.statistic(n)} ({n})" if words.statistic(n) != n else n: n for n in told(self.run)}
-        self.statistic = _select(titles, self.strips.values.variable, 330)
-        self.show = pn.widgets.RadioButtonGroup(
-            options={"what changed": "change", "values": "value"}, value=self.strips.values.show, **CONTROL
-        )
-        self._describe()
-        top = pn.Row(self._pane(self.heading), self.statistic, self.show, sizing_mode="stretch_width", margin=0)
-        return [top, *(self._pane(plot) for plot in self.strips.figures)]
-
-    def _filters(self) -> list[Any]:
-        """The filters of one layer."""
-        if self.strips is None:
-            return []
-        missing = pages.missing_filters(self.run)
-        if missing:
-            return self._missing("Filters of one layer", pages.FILTERS, missing)
-        self.filters = LayerFilters(self.run, self.timeline, layer=pages.suspect(self.run), height=150)
-        self.layer = _select(list(self.filters.places), self.filters.layer, 260)
-        return [self._titled("Filters of one layer", pages.FILTERS, self.layer), self._pane(self.filters.layout)]
-
-    def _describe(self) -> None:
-        assert self.strips is not None
-        opens = "" if pages.missing_filters(self.run) else " Click a strip to open its filters."
-        self.heading.text = heading("Layers", f"{pages.layers_text(self.run)}{opens}", [self.strips.scale]).text
-
-    def _scalars(self) -> list[Any]:
-        """Whatever else was logged."""
-        curves = ScalarCurves(self.run, self.timeline)
-        top = [self._pane(heading("Scalars", curves.text))] if curves.figures else []
-        return [*top, *(self._pane(plot) for plot in curves.figures)]
-
-    def _classes(self) -> list[Any]:
-        """All classes over time."""
-        missing = pages.missing_validation(self.run)
-        if missing or self.view is None:
-            return self._missing("Classes", pages.VALIDATION, missing)
-        self.rows = ClassRows(self.run, self.view, self.timeline)
-        top = heading("Classes", f"{pages.VALIDATION} Click one.", [self.rows.scale], pages.class_signs())
-        return [self._pane(top), self._pane(self.rows.plot)]
-
-    def _images(self) -> list[Any]:
-        """The images of one class, and all."""
-        if self.rows is None or self.view is None:
-            return []
-        self.pixels = PixelChart(self.run, self.view, self.timeline)
-        names = list(self.rows.classes.names)
-        wanted = pages.suspect_class(self.run)
-        index = names.index(wanted) if wanted in names else 0
-        self.images = ClassImages(self.run, self.view, self.timeline, index=index)
-        self.label = _select({words.class_name(n): i for i, n in enumerate(names)}, index, 200)
-        text = "Every image is a row; hover shows the picture and the answer."
-        every = heading("All images", "The whole validation set, grouped by class.", [self.pixels.scale])
-        return [
-            self._titled("Images of one class", text, self.label),
-            self._pane(self.images.plot),
-            self._pane(every),
-            self._pane(self.pixels.plot),
-        ]
-
-    def _cube(self) -> list[Any]:
-        missing = pages.missing_cube(self.run)
-        if missing or self.view is None:
-            return self._missing("Layers and classes", pages.CUBE, missing)
-        self.cube = Cube(self.run, self.view, self.timeline)
-        return [self._pane(heading("Layers and classes", pages.CUBE)), self._pane(self.cube.layout)]
-
-    def _titled(self, title: str, text: str, widget: Any) -> pn.Row:
-        return pn.Row(self._pane(heading(title, text)), widget, sizing_mode="stretch_width", margin=0)
-
-    @staticmethod
-    def _pane(model: Any) -> pn.pane.Bokeh:
-        return pn.pane.Bokeh(model, sizing_mode="stretch_width", margin=0)
+        self._show_event(self.state.event)
+        self._show_range()
+        if left_out:
+            self.chips.said = f"Not in this run, left out: {', '.join(left_out[:4])}"
 
     def _link(self) -> None:
+        self.state.param.watch(lambda change: self._show_event(change.new), "event")
+        self.state.param.watch(lambda *_: self._show_range(), ["start", "stop"])
+        self.state.param.watch(lambda change: self.list.param.update(selected=change.new), "event")
         self.list.param.watch(lambda change: self.open_event(change.new), "selected")
-        self.band.lane.on_event("tap", self._tap_mark)
-        if self.strips is not None:
-            self.statistic.param.watch(lambda _: self._redraw(), "value")
-            self.show.param.watch(lambda _: self._redraw(), "value")
-            if sizes(self.run, self.strips.values.group)["iteration"] > self.strips.columns:
-                for edge in ("start", "end"):
-                    self.timeline.x_range.on_change(edge, self._zoomed)
-        if self.strips is not None and self.filters is not None:
-            for plot, (_, members) in zip(self.strips.figures, self.strips.stages, strict=True):
-                plot.on_event("tap", lambda tap, members=members: self._tap_strip(tap, members))
-            self.filters.heat.on_event("tap", self._tap_filter)
-            self.layer.param.watch(lambda change: self._open_layer(change.new), "value")
-        if self.rows is not None and self.images is not None:
-            self.rows.plot.on_event("tap", self._tap_class)
-            self.label.param.watch(lambda change: self._open_class(change.new), "value")
+        self.band.lane.on_event(Tap, self._tap_mark)
+        for edge in ("start", "end"):
+            self.timeline.x_range.on_change(edge, self._moved)
 
     def open_event(self, rank: int) -> None:
-        """Show an event in every view: its iterations, its layer's filters, its class's images; 0 closes."""
-        event = self.events.get(rank)
+        """Select an event and what it names; 0, or the open one, closes it."""
+        if rank != self.state.event:
+            self.select_event(rank)
+
+    def select_event(self, rank: int) -> None:
+        """Select an event, its iterations, layer, filters and class; nothing where there is no such event."""
+        event = self.context.events.get(rank)
+        if event is None:
+            self.state.clear()
+            return
+        start, stop = self._within(*around(self.run, event))
+        layers = [name for name in map(str, event.get("layers") or ()) if name in self.context.known["layers"]][:1]
+        filters = [f"{f['layer']}:{int(f['channel'])}" for f in event.get("filters") or () if [f["layer"]] == layers]
+        label = class_of(self.run, self.context.view, event) if self.context.view is not None else None
+        classes = [label] if label is not None else []
+        self.state.param.update(
+            event=rank, start=start, stop=stop, layers=layers, filters=filters[:1], classes=classes, images=[]
+        )
+
+    def _within(self, start: float, stop: float) -> tuple[float, float]:
+        return max(self.timeline.full[0], start), min(self.timeline.full[1], stop)
+
+    def _show_event(self, rank: int) -> None:
+        """Mark an event in every figure."""
+        event = self.context.events.get(rank)
         marks = self.band.marks.data
         colours = [palettes.SELECTED if r == str(rank) else palettes.INK for r in marks["rank"]]
         self.band.marks.patch({"fill": [(slice(len(colours)), colours)]})
         if event is None:
             self.timeline.selection.data = {"x0": [], "x1": []}
-            self.timeline.show(*self.timeline.full)
-            return
-        onset = int(event["iteration"])
-        self.timeline.select(onset, max(int(event.get("end") or onset), onset))
-        self.timeline.show(*around(self.run, event))
-        if event.get("layers") and self.filters is not None and str(event["layers"][0]) in self.filters.places:
-            layer = str(event["layers"][0])
-            own = [int(f["channel"]) for f in event.get("filters", ()) if f["layer"] == layer]
-            self.layer.value = layer
-            self._open_layer(layer, own[0] if own else None)
-        if self.images is not None and self.view is not None:
-            names = list(self.images.classes.names)
-            label = class_of(self.run, self.view, event)
-            if label in names:
-                self.label.value = names.index(label)
-        if self.cube is not None:
-            self.cube.corner.text = self.cube.corner_html(event)
+        else:
+            onset = int(event["iteration"])
+            self.timeline.select(onset, max(int(event.get("end") or onset), onset))
 
-    def _open_layer(self, layer: str, channel: int | None = None) -> None:
-        if self.filters is not None and (layer != self.filters.layer or channel is not None):
-            self.filters.show(layer, channel)
+    def _show_range(self) -> None:
+        """Move every figure to the selected iterations."""
+        start, stop = self.state.start, self.state.stop
+        wanted = self.timeline.full if start is None or stop is None else self._within(start, stop)
+        if wanted != (self.timeline.x_range.start, self.timeline.x_range.end):
+            self.timeline.show(*wanted)
 
-    def _open_class(self, index: int) -> None:
-        if self.images is not None and index != self.images.index:
-            self.images.show(index)
+    def _moved(self, attr: str, old: Any, new: Any) -> None:
+        """A drag or a zoom in the browser becomes the selection once it stands still."""
+        document = self.timeline.x_range.document
+        if not self._waiting and document is not None:
+            self._waiting = True
+            document.add_timeout_callback(self._moved_to, SETTLED)
 
-    def _redraw(self) -> None:
-        if self.strips is None:
-            return
-        self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end,
-                           variable=self.statistic.value, show=self.show.value)  # fmt: skip
-        if self.filters is not None:
-            self.filters.use(self.statistic.value, self.show.value)
-        self._describe()
+    def _moved_to(self) -> None:
+        self._waiting = False
+        start, stop = self.timeline.x_range.start, self.timeline.x_range.end
+        if (start, stop) == self.timeline.full:
+            start = stop = None
+        self.state.param.update(start=start, stop=stop)
 
     def _tap_mark(self, tap: Any) -> None:
         reach = (self.timeline.full[1] - self.timeline.full[0]) * 0.02
-        near = [(abs(int(e["iteration"]) - tap.x), rank) for rank, e in self.events.items()]
+        near = [(abs(int(e["iteration"]) - tap.x), rank) for rank, e in self.context.events.items()]
         if near and min(near)[0] <= reach:
-            self.list.selected = min(near)[1]
-
-    def _tap_strip(self, tap: Any, members: list[Any]) -> None:
-        row = len(members) - 1 - int(tap.y // 1)
-        if 0 <= row < len(members):
-            self.layer.value = members[row].name
-
-    def _tap_filter(self, tap: Any) -> None:
-        channel = self.filters.channel_at(tap.y) if self.filters is not None else None
-        if channel is not None and self.filters is not None:
-            self.filters.pick(channel)
-
-    def _tap_class(self, tap: Any) -> None:
-        index = self.rows.class_at(tap.y) if self.rows is not None else None
-        if index is not None:
-            self.label.value = index
-
-    def _zoomed(self, attr: str, old: Any, new: Any) -> None:
-        """Read a finer or coarser level once the range has stood still for a moment."""
-        document = self.timeline.x_range.document
-        if self._waiting or document is None:
-            return
-        self._waiting = True
-        document.add_timeout_callback(self._refine, DELAY)
-
-    def _refine(self) -> None:
-        self._waiting = False
-        if self.strips is not None:
-            self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end)
+            self.open_event(min(near)[1])
 
     def head(self) -> Div:
         """The run's name and its size, in one line."""
         return Div(text=head_html(self.run), sizing_mode="stretch_width", margin=0, stylesheets=[FULL])
-
-
-def _select(options: Any, value: Any, width: int) -> Any:
-    return pn.widgets.Select(options=options, value=value, width=width, **CONTROL)

@@ -11,11 +11,11 @@ EXPLORER = (
   <header class="dt-head">{{ embed(roots.head) }}</header>
   <aside class="dt-list">{{ embed(roots.events) }}</aside>
   <main class="dt-main">
-    <div class="dt-band">{{ embed(roots.band) }}</div>
+    <div class="dt-band">{{ embed(roots.chips) }}{{ embed(roots.band) }}</div>
     <div class="dt-views">{{ embed(roots.views) }}</div>
   </main>
 </div>
-{% for root in roots %}{% if root.name == "location" %}{{ embed(root) }}{% endif %}{% endfor %}
+{{ embed(roots.address) }}
 {% endblock %}
 """
 )

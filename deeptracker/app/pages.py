@@ -43,18 +43,17 @@ def is_run(path: str | Path) -> bool:
 
 
 def explorer(run: Any) -> Any:
-    """The explorer page of an opened run; ``?event=RANK`` opens an event and follows the choice."""
-    view = Explorer(run)
+    """The explorer page of an opened run; its address holds what is selected."""
+    view = Explorer(run, pn.state.session_args or {})
     template = pn.Template(EXPLORER)
-    template.location = True
     template.add_variable("app_title", f"DeepTracker · {run.path.name}")
     template.add_panel("head", pn.pane.Bokeh(view.head(), sizing_mode="stretch_width"))
+    template.add_panel("address", view.address)
+    template.add_panel("chips", view.chips)
     template.add_panel("events", view.list)
     template.add_panel("band", pn.pane.Bokeh(view.band.layout, sizing_mode="stretch_width", margin=0))
     template.add_panel("views", view.views)
     template.title = f"DeepTracker · {run.path.name}"
-    if pn.state.location is not None:
-        pn.state.location.sync(view.list, {"selected": "event"})
     return template
 
 

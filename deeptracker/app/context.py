@@ -1,0 +1,79 @@
+"""What the sections of one page share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import panel as pn
+
+from deeptracker.app.state import State
+from deeptracker.screen.answers import class_names, first_set
+from deeptracker.view.event.events import Event, anomalies
+from deeptracker.view.heading import heading, note
+from deeptracker.view.network.layer_values import told
+from deeptracker.view.places import layers_of
+from deeptracker.view.timeline import Timeline
+
+BESIDE: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
+"""Where controls stand beside a heading."""
+
+
+@dataclass
+class Context:
+    """An opened run, what is selected of it, the time axis, and the names that an address may use."""
+
+    run: Any
+    state: State
+    timeline: Timeline
+    events: dict[int, Event]
+    view: str | None
+    known: dict[str, list[str]] = field(default_factory=dict)
+
+
+def context(run: Any) -> Context:
+    """Everything that the sections of a page on ``run`` need."""
+    view = first_set(run)
+    known: dict[str, list[str]] = {"layers": [], "classes": [], "statistic": []}
+    if run.has("architecture"):
+        known["layers"] = [place.name for place in layers_of(run)]
+    if run.has("filters/dense") or run.has("layers/dense"):
+        known["statistic"] = list(told(run))
+    if view is not None:
+        known["classes"] = list(class_names(run, view, 0))
+    events = {int(e["rank"]): e for e in anomalies(run)}
+    return Context(run, State(), Timeline(run), events, view, known)
+
+
+class Section:
+    """A part of the page: ``parts`` from top to bottom; ``there`` says whether the run has what it shows."""
+
+    name = ""
+    there = True
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.run = context, context.run
+        self.state, self.timeline = context.state, context.timeline
+        self.parts: list[Any] = []
+
+    def say_missing(self, title: str, text: str, missing: str) -> None:
+        """In place of figures: what is missing, and what brings it."""
+        self.there = False
+        self.parts = [pane(heading(title, text)), pane(note(missing))]
+
+    def column(self) -> Any:
+        """All parts, one under the other."""
+        return pn.Column(*self.parts, sizing_mode="stretch_width", margin=0, name=self.name)
+
+
+def pane(model: Any) -> Any:
+    """A Bokeh model as a part of a page."""
+    return pn.pane.Bokeh(model, sizing_mode="stretch_width", margin=0)
+
+
+def titled(head: Any, controls: Any) -> Any:
+    """A heading with its controls at the right."""
+    return pn.Row(pane(head), controls, sizing_mode="stretch_width", margin=0)
+
+
+__all__ = ["BESIDE", "Context", "Section", "context", "pane", "titled"]

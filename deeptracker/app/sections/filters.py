@@ -1,0 +1,82 @@
+"""The filters of one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.events import Tap
+
+from deeptracker.app.context import Context, Section, pane, titled
+from deeptracker.app.controls import Controls, select
+from deeptracker.view import pages
+from deeptracker.view.heading import heading
+from deeptracker.view.network.filters import LayerFilters
+
+
+class FiltersSection(Section):
+    """Every filter of the layer that was selected last; a click picks one."""
+
+    name = "section-filters"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.filters: LayerFilters | None = None
+        if pages.missing_layers(self.run):
+            return
+        missing = pages.missing_filters(self.run)
+        if missing:
+            self.say_missing("Filters of one layer", pages.FILTERS, missing)
+            return
+        self.filters = LayerFilters(self.run, self.timeline, layer=self._wanted(), height=150)
+        options = [(name, name) for name in self.filters.places]
+        self.layer = Controls(
+            fields=[select("layer", options)],
+            values={"layer": self.filters.layer},
+            margin=(12, 0, 4, 10),
+            align="end",
+        )
+        self.parts = [titled(heading("Filters of one layer", pages.FILTERS), self.layer), pane(self.filters.layout)]
+        self.filters.heat.on_event(Tap, self._tap)
+        self.layer.param.watch(self._choose, "values")
+        self.state.param.watch(lambda *_: self._open(), ["layers", "filters"])
+        self.state.param.watch(lambda *_: self._use(), ["statistic", "show"])
+        self._open()
+
+    def _wanted(self) -> str | None:
+        return self.state.layers[-1] if self.state.layers else pages.suspect(self.run)
+
+    def _choose(self, change: Any) -> None:
+        assert self.filters is not None
+        layer = change.new.get("layer")
+        if layer in self.filters.places and layer != self.filters.layer:
+            self.state.param.update(layers=[layer], filters=[])
+
+    def _open(self) -> None:
+        """Show the layer that was selected last, and the filter of it that was."""
+        assert self.filters is not None
+        layer = self._wanted() or self.filters.layer
+        own = [name for name in self.state.filters if name.rpartition(":")[0] == layer]
+        channel = int(own[-1].rpartition(":")[2]) if own and own[-1].rpartition(":")[2].isdigit() else None
+        if channel is not None and channel >= self.filters.places[layer].count:
+            channel = None
+        if layer != self.filters.layer:
+            self.filters.show(layer, channel)
+        elif channel is not None and channel != self.filters.channel:
+            self.filters.pick(channel)
+        self.layer.values = {"layer": layer}
+
+    def _use(self) -> None:
+        assert self.filters is not None
+        variable = self.state.statistic or self.filters.values.variable
+        self.filters.use(variable, self.state.show or self.filters.values.show)
+
+    def _tap(self, tap: Any) -> None:
+        assert self.filters is not None
+        channel = self.filters.channel_at(tap.y)
+        if channel is not None:
+            keep = bool(tap.modifiers and tap.modifiers["shift"])
+            layer = self.filters.layer
+            if layer not in self.state.layers:
+                self.state.param.update(layers=[layer], filters=[f"{layer}:{channel}"])
+            else:
+                self.state.add("filters", f"{layer}:{channel}", keep=keep)

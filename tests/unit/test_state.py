@@ -1,0 +1,79 @@
+"""What a page shows and its address are the same thing, whatever stands in the address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deeptracker.app.address import follow
+from deeptracker.app.state import State
+
+NAMES = st.text(min_size=1, max_size=40)
+CHOSEN = st.fixed_dictionaries(
+    {
+        "event": st.integers(0, 10**6),
+        "pins": st.lists(st.integers(0, 10**12), max_size=6, unique=True),
+        "layers": st.lists(NAMES, max_size=6, unique=True),
+        "filters": st.lists(NAMES, max_size=6, unique=True),
+        "classes": st.lists(NAMES, max_size=6, unique=True),
+        "images": st.lists(NAMES, max_size=6, unique=True),
+        "axis": st.sampled_from(["iteration", "epoch", "samples", "time"]),
+        "show": st.sampled_from(["", "change", "value"]),
+    }
+)
+
+
+def values(state: State) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.param if name != "name"}
+
+
+@given(CHOSEN)
+def test_state__an_address_gives_the_page_back(chosen: dict[str, Any]) -> None:
+    state, other = State(**chosen), State()
+    assert other.take(state.query()) == []
+    assert values(other) == values(state)
+
+
+@given(st.text(max_size=400))
+def test_state__whatever_an_address_holds_is_taken_or_named(query: str) -> None:
+    state = State()
+    assert all("=" in left for left in state.take(query, {"layers": ["conv1"]}))
+    assert set(state.layers) <= {"conv1"}
+    assert values(state) == values(state) | {name: values(State())[name] for name in ("smooth",) if name not in query}
+
+
+def test_state__names_that_do_not_exist_are_left_out_and_said() -> None:
+    state = State()
+    left = state.take("layers=conv1&layers=conv9&event=x&axis=furlong&start=nan", {"layers": ["conv1"]})
+    assert state.layers == ["conv1"]
+    assert left == ["event=x", "start=nan", "axis=furlong", "layers=conv9"] or sorted(left) == sorted(
+        ["layers=conv9", "event=x", "axis=furlong", "start=nan"]
+    )
+
+
+def test_state__a_second_click_takes_back_and_shift_keeps_the_others() -> None:
+    state = State()
+    state.add("layers", "a")
+    state.add("layers", "b")
+    assert state.layers == ["b"]
+    state.add("layers", "a", keep=True)
+    assert state.layers == ["b", "a"]
+    state.add("layers", "b", keep=True)
+    assert state.layers == ["a"]
+    state.add("layers", "a")
+    assert state.layers == []
+
+
+def test_address__keeps_what_is_not_ours_and_tells_zooms_from_choices() -> None:
+    state = State()
+    address, left = follow(state, {"run": [b"mine"], "event": [b"2"]}, {})
+    assert left == []
+    assert (state.event, address.place["query"]) == (2, "run=mine&event=2")
+    state.param.update(start=3.0, stop=9.0)
+    assert address.place == {"query": "run=mine&event=2&start=3&stop=9", "replace": True}
+    state.param.update(layers=["conv1"])
+    assert address.place["replace"] is False
+    address.place = {"query": "run=mine&pins=7", "replace": True}
+    assert (state.event, state.layers, state.pins, state.start) == (0, [], [7], None)
