@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,12 @@ class Context:
     events: dict[int, Event]
     view: str | None
     known: dict[str, list[str]] = field(default_factory=dict)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def told(self) -> None:
+        """Say that a person's verdict on an event has changed."""
+        for listener in self.listeners:
+            listener()
 
 
 def context(run: Any) -> Context:

@@ -41,11 +41,16 @@ export function render({ model, el }) {
 """
 
 
+def cards_of(run: Any) -> list[str]:
+    """HTML of each event's card; its pictures are on its page."""
+    return [card(run, event, shows=False) for event in anomalies(run)]
+
+
 def event_list(run: Any) -> EventList:
     """The list for a run; without an analysis it says which command makes one."""
     found = anomalies(run)
     return EventList(
-        cards=[card(run, event) for event in found],
+        cards=cards_of(run),
         before=above(run, found),
         after=below(labels(run)),
         sizing_mode="stretch_width",

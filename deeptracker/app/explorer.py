@@ -12,9 +12,10 @@ from bokeh.models import Div
 from deeptracker.app.address import follow
 from deeptracker.app.chips import Chips
 from deeptracker.app.context import Section, context
-from deeptracker.app.event_list import event_list
+from deeptracker.app.event_list import cards_of, event_list
 from deeptracker.app.sections.classes import ClassesSection
 from deeptracker.app.sections.cube import CubeSection
+from deeptracker.app.sections.event import EventSection
 from deeptracker.app.sections.filters import FiltersSection
 from deeptracker.app.sections.images import ImagesSection
 from deeptracker.app.sections.layers import LayersSection
@@ -29,7 +30,7 @@ from deeptracker.view.overview import overview
 SETTLED = 200
 """Milliseconds that a range has to stand still before it is selected."""
 SECTIONS: tuple[type[Section], ...] = (
-    LayersSection, ClassesSection, ScalarsSection, FiltersSection, ImagesSection, CubeSection,
+    EventSection, LayersSection, ClassesSection, ScalarsSection, FiltersSection, ImagesSection, CubeSection,
 )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ class Explorer:
         self.state.param.watch(lambda *_: self._show_range(), ["start", "stop"])
         self.state.param.watch(lambda change: self.list.param.update(selected=change.new), "event")
         self.list.param.watch(lambda change: self.open_event(change.new), "selected")
+        self.context.listeners.append(lambda: self.list.param.update(cards=cards_of(self.run)))
         self.band.lane.on_event(Tap, self._tap_mark)
         for edge in ("start", "end"):
             self.timeline.x_range.on_change(edge, self._moved)

@@ -9,11 +9,13 @@ from deeptracker.detect.silence import silence
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
 from deeptracker.view.answers.flips import flipped
+from deeptracker.view.event import batch
 from deeptracker.view.event.events import Event, documents
 from deeptracker.view.thumbnails import gallery
 from deeptracker.view.timeline import FONT
 
 MOST_PICTURES = 24
+MOST_ON_PAGE = 60
 MOST_FILTERS = 24
 FIRST = 4
 """Pieces of evidence that are seen at once."""
@@ -35,6 +37,8 @@ p.lead {{ margin: 0 2px 8px; color: {palettes.MUTED}; }}
   line-height: 20px; text-align: center; font-size: 11px; flex: none; }}
 .open .rank {{ background: {palettes.SELECTED}; }}
 .rate {{ color: {palettes.MUTED}; }}
+.said {{ margin-top: 3px; color: {palettes.INK}; }}
+.said b {{ background: {palettes.MISSING}; border-radius: 4px; padding: 0 5px; font-weight: 600; }}
 ul {{ margin: 0 0 4px; padding: 0 0 0 16px; }}
 li {{ margin-bottom: 4px; }}
 details {{ margin-top: 9px; }}
@@ -75,23 +79,42 @@ def summary(event: Event) -> str:
     return (
         f"<div class='title'><span class='rank'>{event['rank']}</span><span>{escape(words.cause(event['cause']))}"
         f"</span></div><div>iteration {words.when(event)}</div><div>{escape(words.where(event))}</div>"
-        f"<div class='rate'>{escape(words.false_rate(event))}</div>"
+        f"<div class='rate'>{escape(words.false_rate(event))}</div>{_remark(event)}"
     )
 
 
-def card(run: Any, event: Event, *, hidden: bool = True) -> str:
-    """One card: a button that opens it, and its detail."""
+def _remark(event: Event) -> str:
+    """What a person said of an event."""
+    said = event.get("remark")
+    if not said:
+        return ""
+    verdict, note = str(said.get("verdict") or "note"), str(said.get("note") or "")
+    return f"<div class='said'><b>{escape(verdict)}</b> {escape(note)}</div>"
+
+
+def card(run: Any, event: Event, *, hidden: bool = True, shows: bool = True) -> str:
+    """One card: a button that opens it, and its detail; ``shows``: with the images that flipped."""
     return (
         f'<div class="card" data-rank="{int(event["rank"])}"><button aria-expanded="false">{summary(event)}</button>'
-        f"<div{' hidden' if hidden else ''}>{detail(run, event)}</div></div>"
+        f"<div{' hidden' if hidden else ''}>{detail(run, event, shows)}</div></div>"
     )
 
 
-def detail(run: Any, event: Event) -> str:
+def page_html(run: Any, event: Event) -> str:
+    """What the page of an event shows in pictures: images that flipped, and the batch, where there are any."""
+    parts = [pictures(run, event, MOST_ON_PAGE), batch.pictures(run, event)]
+    if not any(parts):
+        return ""
+    style = f"font-family:{FONT};font-size:12.5px;color:{palettes.INK}"
+    return f'<style>h3 {{ font-size: 12px; margin: 9px 0 4px; }}</style><div style="{style}">{"".join(parts)}</div>'
+
+
+def detail(run: Any, event: Event, shows: bool = True) -> str:
     """The strongest evidence in words, pictures of images that flipped, filters, and how to get every number."""
     evidence = list(event.get("evidence") or ())
     parts = [f"<ul>{''.join(_line(line) for line in evidence[:FIRST])}</ul>" if evidence else ""]
-    parts.append(pictures(run, event))
+    if shows:
+        parts.append(pictures(run, event))
     if event.get("filters"):
         parts.append(f"<h3>Filters</h3>{_filters(event)}")
     if evidence:
