@@ -10,7 +10,8 @@ import panel as pn
 
 from deeptracker.app.state import State
 from deeptracker.screen.answers import class_names, first_set
-from deeptracker.view.event.events import Event, anomalies
+from deeptracker.view.answers.flips import class_of
+from deeptracker.view.event.events import Event, anomalies, around
 from deeptracker.view.heading import heading, note
 from deeptracker.view.network.layer_values import told
 from deeptracker.view.places import layers_of
@@ -31,6 +32,30 @@ class Context:
     view: str | None
     known: dict[str, list[str]] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def open_event(self, rank: int) -> None:
+        """Select an event and what it names; 0, or the open one, closes it."""
+        if rank != self.state.event:
+            self.select_event(rank)
+
+    def select_event(self, rank: int) -> None:
+        """Select an event, its iterations, layer, filter and class; nothing where there is no such event."""
+        event = self.events.get(rank)
+        if event is None:
+            self.state.clear()
+            return
+        start, stop = self.within(*around(self.run, event))
+        layers = [name for name in map(str, event.get("layers") or ()) if name in self.known["layers"]][:1]
+        filters = [f"{f['layer']}:{int(f['channel'])}" for f in event.get("filters") or () if [f["layer"]] == layers]
+        label = class_of(self.run, self.view, event) if self.view is not None else None
+        self.state.param.update(
+            event=rank, start=start, stop=stop, layers=layers, filters=filters[:1],
+            classes=[label] if label is not None else [], images=[],
+        )  # fmt: skip
+
+    def within(self, start: float, stop: float) -> tuple[float, float]:
+        """A range of iterations, cut to the run."""
+        return max(self.timeline.full[0], start), min(self.timeline.full[1], stop)
 
     def told(self) -> None:
         """Say that a person's verdict on an event has changed."""

@@ -11,7 +11,10 @@ EXPLORER = (
   <header class="dt-head">{{ embed(roots.head) }}</header>
   <aside class="dt-list">{{ embed(roots.events) }}</aside>
   <main class="dt-main">
-    <div class="dt-band">{{ embed(roots.chips) }}{{ embed(roots.band) }}</div>
+    <div class="dt-band">
+      <div class="dt-line"><div>{{ embed(roots.chips) }}</div><div>{{ embed(roots.controls) }}</div></div>
+      {{ embed(roots.band) }}
+    </div>
     <div class="dt-views">{{ embed(roots.views) }}</div>
   </main>
 </div>

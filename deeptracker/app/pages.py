@@ -50,6 +50,7 @@ def explorer(run: Any) -> Any:
     template.add_panel("head", pn.pane.Bokeh(view.head(), sizing_mode="stretch_width"))
     template.add_panel("address", view.address)
     template.add_panel("chips", view.chips)
+    template.add_panel("controls", view.band.controls)
     template.add_panel("events", view.list)
     template.add_panel("band", pn.pane.Bokeh(view.band.layout, sizing_mode="stretch_width", margin=0))
     template.add_panel("views", view.views)

@@ -18,6 +18,7 @@ from deeptracker.view.answers.classes import ClassRows
 from deeptracker.view.answers.flips import class_of
 from deeptracker.view.answers.images import ClassImages
 from deeptracker.view.answers.pixels import PixelChart
+from deeptracker.view.band.overview import overview
 from deeptracker.view.curves import ScalarCurves
 from deeptracker.view.event import cards
 from deeptracker.view.event.events import anomalies, around, labels
@@ -26,7 +27,6 @@ from deeptracker.view.frame import STYLE, head_html
 from deeptracker.view.heading import heading, note
 from deeptracker.view.network.filters import LayerFilters
 from deeptracker.view.network.strips import Strips
-from deeptracker.view.overview import overview
 from deeptracker.view.timeline import Timeline
 
 IMAGES = "Every image is a row; hover shows the picture and the answer."

@@ -18,6 +18,8 @@ html, body {{ margin: 0; height: 100%; background: #f4f5f7; color: {palettes.INK
   border-left: 1px solid {palettes.FAINT}; }}
 .dt-band {{ padding: 4px 12px 2px 12px; border-bottom: 1px solid {palettes.FAINT}; min-width: 0;
   box-shadow: 0 2px 6px rgba(20, 30, 50, .06); z-index: 2; }}
+.dt-line {{ display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 24px; padding: 3px 0; }}
+.dt-line > div:first-child {{ flex: 1 1 320px; min-width: 0; }}
 .dt-views {{ overflow-y: auto; overflow-x: hidden; padding: 0 12px 40px 12px; min-width: 0; }}
 .dt-single {{ max-width: 1180px; margin: 0 auto; padding: 16px; }}
 a {{ color: {palettes.LOSS}; }}

@@ -13,12 +13,12 @@ from deeptracker.view.answers.classes import ClassRows
 from deeptracker.view.answers.flips import class_of
 from deeptracker.view.answers.images import ClassImages
 from deeptracker.view.answers.pixels import PixelChart
+from deeptracker.view.band.overview import overview as band
 from deeptracker.view.event.events import anomalies
 from deeptracker.view.faces.cube import Cube
 from deeptracker.view.heading import heading, note, sign
 from deeptracker.view.network.filters import LayerFilters
 from deeptracker.view.network.strips import Strips
-from deeptracker.view.overview import overview as band
 from deeptracker.view.timeline import Timeline
 
 LAYERS = "Each strip is a layer, its rows are filters, those that changed most on top."

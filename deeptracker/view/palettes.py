@@ -33,6 +33,7 @@ SELECTED = "#b5137d"
 LOSS = "#2b5c8a"
 VALIDATION_ERROR = "#4b3fa0"
 LABEL = "#7a8491"
+PIN = "#8a6d00"
 GAIN = "#1f7a5c"
 LOST = "#b2451a"
 

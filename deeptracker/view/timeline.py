@@ -12,7 +12,6 @@ from bokeh.models import (
     CustomJS,
     CustomJSTickFormatter,
     FixedTicker,
-    NumeralTickFormatter,
     PanTool,
     Range1d,
     ResetTool,
@@ -24,6 +23,7 @@ from bokeh.plotting import figure
 
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
+from deeptracker.view.clock import Clock
 from deeptracker.view.event.events import anomalies, labels, reach
 from deeptracker.view.places import layers_of, short
 
@@ -42,6 +42,7 @@ class Timeline:
     x_range : the visible iterations; setting it moves every view.
     full : (start, stop) of the run, the bounds of the range.
     selection : one row ``x0, x1``: iterations of the selected event (empty: none).
+    pins : a row ``x`` for each iteration that is held. clock : what the axis counts.
     """
 
     def __init__(self, run: Any) -> None:
@@ -54,6 +55,8 @@ class Timeline:
         self.selection = ColumnDataSource({"x0": [], "x1": []}, name="selection")
         self.onsets = ColumnDataSource({"x": [int(e["iteration"]) for e in anomalies(run)]})
         self.labels = ColumnDataSource({"x": [int(e["iteration"]) for e in labels(run)]})
+        self.pins = ColumnDataSource({"x": []}, name="pins")
+        self.clock = Clock(run, *self.full)
         self.left = margin(run)
         self._reset = CustomJS(
             args={"range": self.x_range, "start": self.full[0], "end": self.full[1]}, code="range.setv({start, end})"
@@ -68,9 +71,19 @@ class Timeline:
         self.x_range.update(start=max(self.full[0], start), end=min(self.full[1], stop))
 
     def figure(
-        self, height: int, *, zoom: bool = True, axis: bool = False, marks: bool = True, **options: Any
+        self,
+        height: int,
+        *,
+        zoom: bool = True,
+        axis: bool = False,
+        label: bool = True,
+        marks: bool = True,
+        **options: Any,
     ) -> Any:
-        """An empty figure on the shared axis; left and right borders are fixed, so that all figures align."""
+        """An empty figure on the shared axis; left and right borders are fixed, so that all figures align.
+
+        ``axis``: with ticks, and the name of what they count unless ``label`` is False.
+        """
         options.setdefault("x_range", self.x_range)
         options.setdefault("min_border_left", self.left)
         options.setdefault("min_border_right", RIGHT)
@@ -89,9 +102,9 @@ class Timeline:
         )
         plain(plot)
         plot.xaxis.visible = axis
-        plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
-        if axis:
-            plot.xaxis.axis_label = "training iteration"
+        for x in plot.xaxis:
+            self.clock.put_on(x, label=axis and label)
+        if axis and label:
             plot.xaxis.axis_label_standoff = 0
         if zoom:
             box, reset = BoxZoomTool(dimensions="width"), ResetTool()
@@ -118,6 +131,7 @@ class Timeline:
             VSpan(x="x", line_color=palettes.LABEL, line_dash=[3, 3], line_width=1),
             level="overlay",
         )
+        plot.add_glyph(self.pins, VSpan(x="x", line_color=palettes.PIN, line_width=1.5), level="overlay")
         plot.add_glyph(
             self.onsets, VSpan(x="x", line_color=palettes.INK, line_alpha=0.3, line_width=1), level="overlay"
         )

@@ -19,8 +19,9 @@ def test_address__back_and_forward_move_the_views(visit: Any, served: Any, analy
     whole = visit.model("iterations", "start")
     visit.page.locator(".card").first.locator("button").click()
     visit.page.wait_for_url("**event=1**")
-    visit.settle()
-    opened, link = visit.model("iterations", "start"), visit.page.url
+    link = visit.page.url
+    opened = float(link.split("start=")[1].split("&")[0])
+    visit.until(START, opened)
     assert "layers=layer2.0.conv1" in link
     visit.page.go_back()
     visit.until(START, whole)
@@ -47,3 +48,21 @@ def test_address__what_the_run_does_not_have_is_said(visit: Any, served: Any, an
     assert "layers=<img src=x>" in said
     assert visit.errors == []
     assert "Traceback" not in server.stop()
+
+
+def test_axis__counts_in_time_and_pins_stand_in_every_figure(visit: Any, served: Any, analysed: Run) -> None:
+    server = served(analysed.path)
+    visit.open(f"{server.address}?pins=100")
+    visit.page.locator("select[data-key=axis]").select_option("time")
+    visit.page.wait_for_url("**axis=time**")
+    visit.settle()
+    labels = visit.page.evaluate(
+        """() => Array.from(Bokeh.index.all_views())
+             .filter(v => v.model.type == 'LinearAxis' && v.model.ticker.type == 'CustomJSTicker' && v.model.visible)
+             .map(v => v.compute_labels(v.tick_coords.major[0]).items.map(item => item.text))"""
+    )
+    assert len(labels) >= 4
+    assert all(label.count(":") == 2 for axis in labels for label in axis)
+    assert max(len(axis) for axis in labels) >= 3
+    assert list(visit.model("pins", "data")["x"]) == [100]
+    assert visit.errors == []

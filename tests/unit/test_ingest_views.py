@@ -19,11 +19,11 @@ from deeptracker.export import export
 from deeptracker.recording import ingest_run
 from deeptracker.store import Run, open_run
 from deeptracker.view import layers, pages
+from deeptracker.view.band.overview import overview
 from deeptracker.view.curves import MOST, ScalarCurves
 from deeptracker.view.event.events import extent, reach
 from deeptracker.view.network.layer_values import opening, told
 from deeptracker.view.network.strips import Strips
-from deeptracker.view.overview import overview
 
 KINDS = ("scalars", "histograms", "answers", "weights")
 

@@ -18,13 +18,13 @@ from deeptracker.view.answers.classes import ClassRows
 from deeptracker.view.answers.flips import flipped
 from deeptracker.view.answers.images import ClassImages
 from deeptracker.view.answers.pixels import PixelChart
+from deeptracker.view.band.overview import overview, rate_pieces
 from deeptracker.view.event.events import anomalies, around, extent, labels
 from deeptracker.view.faces.cube import Cube, widths
 from deeptracker.view.network.change import learning_rate_steps
 from deeptracker.view.network.filters import LayerFilters
 from deeptracker.view.network.layer_values import LayerValues, squeeze
 from deeptracker.view.network.strips import Strips
-from deeptracker.view.overview import overview, rate_pieces
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.timeline import Timeline
 

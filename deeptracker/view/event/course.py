@@ -44,9 +44,8 @@ def _figure(run: Any, event: Event, timeline: Timeline, name: str, title: str, c
     at, values = curve(data, PIXELS)
     if not len(values):
         return None
-    plot = timeline.figure(HEIGHT, axis=True, min_border_left=58, min_border_right=10, title=title)
+    plot = timeline.figure(HEIGHT, axis=True, label=False, min_border_left=58, min_border_right=10, title=title)
     plot.title.text_font_size = "11px"
-    plot.xaxis.axis_label = None
     plot.yaxis.formatter = number_ticks()
     plot.yaxis.ticker.desired_num_ticks = 4
     low, high = usual_band(values[:, None], at.astype(np.int64), int(event["iteration"]))

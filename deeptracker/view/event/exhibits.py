@@ -78,12 +78,13 @@ def figure(run: Any, event: Event, exhibit: Exhibit, timeline: Timeline) -> Any:
     lines, rest = _lines(exhibit, values)
     low, high = usual_band(lines if exhibit.channels else values, at, onset)
     unit = words.with_unit(exhibit.variable, units(run, exhibit.group, exhibit.variable))
-    plot = timeline.figure(HEIGHT, axis=True, min_border_left=58, min_border_right=10, title=_title(exhibit))
+    plot = timeline.figure(
+        HEIGHT, axis=True, label=False, min_border_left=58, min_border_right=10, title=_title(exhibit)
+    )
     plot.title.text_font_size = "11px"
     plot.yaxis.axis_label = unit
     plot.yaxis.formatter = number_ticks()
     plot.yaxis.ticker.desired_num_ticks = 4
-    plot.xaxis.axis_label = None
     if np.isfinite(low) and np.isfinite(high):
         plot.quad(
             left=timeline.full[0], right=timeline.full[1], bottom=low, top=high,

@@ -1,0 +1,135 @@
+"""The band on top of every page: the whole training at a glance, with its events as numbered marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bokeh.events import Tap
+from bokeh.layouts import column
+from bokeh.models import (
+    ColumnDataSource,
+    Range1d,
+    RangeTool,
+)
+
+from deeptracker.view import palettes, words
+from deeptracker.view.band.curves import curves
+from deeptracker.view.band.rates import rates
+from deeptracker.view.event.events import anomalies, documents
+from deeptracker.view.timeline import SMALL, Timeline
+
+PIXELS = 900
+BAND = 96
+LANE = 30
+WIDTH_OF_A_LETTER = 0.0062
+MOST_RATES = 60
+
+
+class Overview:
+    """The band's figures: ``lane`` with numbered ``marks`` (``rank`` in the order drawn), ``curves``, ``rates``."""
+
+    def __init__(self, run: Any, timeline: Timeline) -> None:
+        self.run, self.timeline = run, timeline
+        self._tapped: list[Callable[[Any], None]] = []
+        self.whole = Range1d(*timeline.full, bounds=timeline.full)
+        self.lane, self.marks = _lane(run, timeline, self.whole)
+        self.rates = rates(run, timeline, self.whole)
+        self.curves = curves(run, timeline, self.whole)
+        for plot in (self.lane, self.curves, self.rates):
+            self._brush(plot)
+        self.layout = column(self.lane, self.curves, self.rates, sizing_mode="stretch_width", spacing=0)
+
+    def _brush(self, plot: Any) -> None:
+        """Dragging in the band chooses the iterations that all other views show."""
+        tool = RangeTool(x_range=self.timeline.x_range, start_gesture="pan")
+        tool.overlay.update(fill_color=palettes.INK, fill_alpha=0.05, line_color=palettes.INK, line_alpha=0.5)
+        tool.overlay.update(line_dash=[], use_handles=False, inverted=False)
+        plot.add_tools(tool)
+
+    def on_tap(self, tapped: Callable[[Any], None]) -> None:
+        """Call a function when somebody clicks on the marks or the curves, also on those that are drawn anew."""
+        self._tapped.append(tapped)
+        for plot in (self.lane, self.curves):
+            plot.on_event(Tap, tapped)
+
+    def redraw(self, *, scale: str = "log", smooth: float = 0.0) -> None:
+        """The curves with another axis of the loss, or smoothed."""
+        self.curves = curves(self.run, self.timeline, self.whole, scale=scale, smooth=smooth)
+        self._brush(self.curves)
+        for tapped in self._tapped:  # a page hears of a figure only what it was told before it is put there
+            self.curves.on_event(Tap, tapped)
+        self.layout.children = [self.lane, self.curves, self.rates]
+
+
+def overview(run: Any, timeline: Timeline | None = None) -> Overview:
+    """Loss, validation error, learning rate and the ranked events over the whole run."""
+    return Overview(run, timeline or Timeline(run))
+
+
+def _lane(run: Any, timeline: Timeline, whole: Range1d) -> tuple[Any, ColumnDataSource]:
+    """Numbered marks, the strongest with its cause in words where there is room."""
+    plot = timeline.figure(LANE, zoom=False, marks=False, x_range=whole, y_range=Range1d(0, 1))
+    plot.yaxis.visible, plot.outline_line_color = False, None
+    found = anomalies(run)
+    onsets = [float(e["iteration"]) for e in found]
+    source = ColumnDataSource(
+        {
+            "x": onsets,
+            "y": [0.5] * len(found),
+            "rank": [str(e["rank"]) for e in found],
+            "text": _captions(found, timeline.full),
+            "fill": [palettes.INK] * len(found),
+            "cause": [words.cause(e["cause"]) for e in found],
+            "where": [words.where(e) for e in found],
+        },
+        name="events",
+    )
+    plot.scatter(
+        "x", 0.08, source=timeline.pins, marker="inverted_triangle", size=9, fill_color=palettes.PIN, line_color=None
+    )
+    order = {"x": "x", "y": "y", "source": source}
+    plot.scatter(**order, size=19, fill_color="fill", line_color=palettes.PAPER, line_width=1.5)
+    plot.text(
+        **order,
+        text="rank",
+        text_color=palettes.PAPER,
+        text_align="center",
+        text_baseline="middle",
+        text_font_size=SMALL,
+        text_font_style="bold",
+    )
+    plot.text(
+        **order,
+        text="text",
+        x_offset=14,
+        text_baseline="middle",
+        text_font_size="12px",
+        text_color=palettes.INK,
+    )
+    if documents(run) is None:
+        plot.text(
+            x=[timeline.full[0]],
+            y=[0.5],
+            text=["not analysed yet: no events"],
+            text_color=palettes.MUTED,
+            text_font_size="12px",
+            text_baseline="middle",
+        )
+    return plot, source
+
+
+def _captions(found: list[dict[str, Any]], full: tuple[float, float]) -> list[str]:
+    """Causes beside the marks, given by rank as long as they touch no other mark or caption."""
+    span = full[1] - full[0]
+    places = [(float(e["iteration"]) - full[0]) / span for e in found]
+    taken = [(p - 0.01, p + 0.01) for p in places]
+    captions = []
+    for i, event in enumerate(found):
+        text = words.cause(event["cause"])
+        left, right = places[i] + 0.011, places[i] + 0.016 + len(text) * WIDTH_OF_A_LETTER
+        free = right <= 1 and all(right < a or left > b for j, (a, b) in enumerate(taken) if j != i)
+        captions.append(text if free else "")
+        if free:
+            taken[i] = (taken[i][0], right)
+    return captions
