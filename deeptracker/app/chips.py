@@ -11,7 +11,7 @@ from deeptracker.app.state import State
 from deeptracker.view import palettes, words
 from deeptracker.view.timeline import FONT
 
-KINDS = {"layers": "layer", "filters": "filter", "classes": "", "images": "image", "pins": "pin"}
+KINDS = {"layers": "layer", "filters": "filter", "classes": "", "images": "image", "pins": "pin", "opened": "opened"}
 
 
 class Chips(JSComponent):

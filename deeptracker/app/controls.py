@@ -20,6 +20,7 @@ class Controls(JSComponent):
 
     fields = param.List([])
     values = param.Dict(default={})
+    start = param.Boolean(default=False, doc="whether the line begins at the left")
 
     _stylesheets = [  # noqa: RUF012
         f"""
@@ -89,6 +90,7 @@ export function render({ model }) {
       return button
     },
   }
+  if (model.start) form.style.justifyContent = 'flex-start'
   const draw = () => {
     const active = form.getRootNode().activeElement?.dataset?.key
     form.replaceChildren(...model.fields.map(field => {

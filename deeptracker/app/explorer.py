@@ -12,6 +12,7 @@ from deeptracker.app.address import follow
 from deeptracker.app.chips import Chips
 from deeptracker.app.context import Section, context
 from deeptracker.app.event_list import cards_of, event_list
+from deeptracker.app.sections.architecture import ArchitectureSection
 from deeptracker.app.sections.band import Band
 from deeptracker.app.sections.classes import ClassesSection
 from deeptracker.app.sections.cube import CubeSection
@@ -20,6 +21,7 @@ from deeptracker.app.sections.filters import FiltersSection
 from deeptracker.app.sections.images import ImagesSection
 from deeptracker.app.sections.layers import LayersSection
 from deeptracker.app.sections.scalars import ScalarsSection
+from deeptracker.app.sections.trajectory import TrajectorySection
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import FULL
 
@@ -27,6 +29,7 @@ SETTLED = 200
 """Milliseconds that a range has to stand still before it is selected."""
 SECTIONS: tuple[type[Section], ...] = (
     EventSection, LayersSection, ClassesSection, ScalarsSection, FiltersSection, ImagesSection, CubeSection,
+    TrajectorySection, ArchitectureSection,
 )  # fmt: skip
 
 

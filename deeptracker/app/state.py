@@ -36,6 +36,15 @@ class State(param.Parameterized):
     smooth = param.Selector(default="0", objects=["0", "0.6", "0.9", "0.99"])
     loss = param.Selector(default="log", objects=["log", "linear"])
     statistic = param.String("", doc="statistic of the layers; empty: what the view opens with")
+    look = param.Selector(default="strips", objects=["strips", "horizon", "band", "ratios", "weights", "gradients"])
+    level = param.Selector(default="layer", objects=["layer", "block", "stage"])
+    opened = param.List([], item_type=str, doc="blocks and stages that are shown as what is in them")
+    only = param.String("", doc="a regular expression on the names of rows")
+    across = param.String("", doc="statistic to the right in trajectories")
+    up = param.String("", doc="statistic upwards in trajectories")
+    share = param.String("", doc="quantity whose shares are stacked")
+    sort = param.Selector(default="strength", objects=["strength", "channel", "mean", "last"])
+    scale = param.Selector(default="shared", objects=["shared", "layer", "filter", "iteration"])
     show = param.String("", doc="change or value; empty: what the view opens with")
 
     def query(self) -> str:

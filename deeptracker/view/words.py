@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 CAUSES = {
@@ -84,6 +85,11 @@ def statistic(name: str) -> str:
 def with_unit(name: str, units: str) -> str:
     """``update_angle`` and ``rad`` → "update_angle [rad]"; a plain ratio has no bracket."""
     return f"{name} [{units}]" if units not in ("", "1") else name
+
+
+def html(text: str) -> str:
+    """Any text as HTML that shows it as it is."""
+    return escape(text)
 
 
 def number(value: float) -> str:

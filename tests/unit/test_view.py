@@ -18,7 +18,8 @@ from deeptracker.view.answers.classes import ClassRows
 from deeptracker.view.answers.flips import flipped
 from deeptracker.view.answers.images import ClassImages
 from deeptracker.view.answers.pixels import PixelChart
-from deeptracker.view.band.overview import overview, rate_pieces
+from deeptracker.view.band.overview import overview
+from deeptracker.view.band.rates import rate_pieces
 from deeptracker.view.event.events import anomalies, around, extent, labels
 from deeptracker.view.faces.cube import Cube, widths
 from deeptracker.view.network.change import learning_rate_steps

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import panel as pn
 from bokeh.events import Tap
 
-from deeptracker.app.context import Context, Section, pane, titled
-from deeptracker.app.controls import Controls, select
+from deeptracker.app.context import BESIDE, Context, Section, pane
+from deeptracker.app.controls import Controls, bound, select
 from deeptracker.view import pages
 from deeptracker.view.heading import heading
-from deeptracker.view.network.filters import LayerFilters
+from deeptracker.view.network import weights
+from deeptracker.view.network.filters import SORTS, LayerFilters
 
 
 class FiltersSection(Section):
@@ -27,18 +29,21 @@ class FiltersSection(Section):
         if missing:
             self.say_missing("Filters of one layer", pages.FILTERS, missing)
             return
-        self.filters = LayerFilters(self.run, self.timeline, layer=self._wanted(), height=150)
+        self.filters = LayerFilters(self.run, self.timeline, layer=self._wanted(), height=150, sort=self.state.sort)
         options = [(name, name) for name in self.filters.places]
-        self.layer = Controls(
-            fields=[select("layer", options)],
-            values={"layer": self.filters.layer},
-            margin=(12, 0, 4, 10),
-            align="end",
-        )
-        self.parts = [titled(heading("Filters of one layer", pages.FILTERS), self.layer), pane(self.filters.layout)]
+        self.layer = Controls(fields=[select("layer", options)], values={"layer": self.filters.layer}, **BESIDE)
+        sort = bound(self.state, [select("sort", list(SORTS.items()))], **BESIDE)
+        self.weights = pn.Row(sizing_mode="stretch_width", margin=0)
+        top = pane(heading("Filters of one layer", pages.FILTERS))
+        self.parts = [
+            pn.Row(top, sort, self.layer, sizing_mode="stretch_width", margin=0),
+            pane(self.filters.layout),
+            self.weights,
+        ]
         self.filters.heat.on_event(Tap, self._tap)
         self.layer.param.watch(self._choose, "values")
-        self.state.param.watch(lambda *_: self._open(), ["layers", "filters"])
+        self.state.param.watch(lambda *_: self._open(), ["layers", "filters", "pins"])
+        self.state.param.watch(lambda *_: self._sort(), "sort")
         self.state.param.watch(lambda *_: self._use(), ["statistic", "show"])
         self._open()
 
@@ -64,6 +69,19 @@ class FiltersSection(Section):
         elif channel is not None and channel != self.filters.channel:
             self.filters.pick(channel)
         self.layer.values = {"layer": layer}
+        self._picture()
+
+    def _picture(self) -> None:
+        """The filter's weights, at the last pin or at the end, where they were recorded."""
+        assert self.filters is not None
+        pin = float(self.state.pins[-1]) if self.state.pins else None
+        plots = weights.figures(self.run, self.filters.places[self.filters.layer], self.filters.channel, pin)
+        self.weights[:] = [pn.pane.Bokeh(plot, margin=(4, 12, 0, 0)) for plot in plots]
+
+    def _sort(self) -> None:
+        assert self.filters is not None
+        self.filters.sort = self.state.sort
+        self.filters.show(self.filters.layer, self.filters.channel)
 
     def _use(self) -> None:
         assert self.filters is not None

@@ -25,6 +25,12 @@ from deeptracker.view.timeline import Timeline, named_rows, number_ticks
 MOST_ROWS = 512
 MOST_SERIES = 64
 LINES = 110
+SORTS = {
+    "strength": "strongest change on top",
+    "channel": "by channel",
+    "mean": "largest on average on top",
+    "last": "largest at the end on top",
+}
 
 
 class LayerFilters:
@@ -42,6 +48,7 @@ class LayerFilters:
         variable: str | None = None,
         shown: str | None = None,
         height: int = 200,
+        sort: str = "strength",
     ) -> None:
         self.run, self.timeline = run, timeline or Timeline(run)
         best, usual = opening(run)
@@ -57,7 +64,7 @@ class LayerFilters:
         self.channels: NDArray[np.intp] = np.zeros(0, np.intp)
         self._rows: NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self.layout = column(self.heat, self.plot, sizing_mode="stretch_width", spacing=0)
-        self.layer, self.channel = "", 0
+        self.layer, self.channel, self.sort = "", 0, sort
         if self.places:
             self.show(layer or next(iter(self.places)))
 
@@ -100,7 +107,7 @@ class LayerFilters:
             line_color=palettes.SELECTED,
             line_width=1.5,
         )
-        plot.yaxis.axis_label = "filter, strongest change on top"
+        plot.yaxis.axis_label = "filter"
         return plot
 
     def _plot(self) -> Any:
@@ -121,7 +128,7 @@ class LayerFilters:
         place = self.places[layer]
         self.layer = layer
         cells = self.values.cells(place, *self.timeline.full, PIXELS)
-        order = by_strength(cells.values)[:MOST_ROWS]
+        order = sorted_by(self.sort, cells.values)[:MOST_ROWS]
         self.channels = order
         count = len(order)
         encoded = self.values.scale.encode(cells.values[:, order])
@@ -144,8 +151,8 @@ class LayerFilters:
         rows = np.arange(0, count, step)
         names = [str(int(self.channels[row])) for row in rows]
         named_rows(self.heat.yaxis, [count - float(row) - 0.5 for row in rows], names)
-        left_out = "" if count == place.count else f" (the {count} that changed most of {place.count:,})"
-        self.heat.title.text = f"{place.name} · {words.count(place.count, 'filter')}{left_out}"
+        left_out = "" if count == place.count else f" (the first {count} of {place.count:,})"
+        self.heat.title.text = f"{place.name} · {words.count(place.count, 'filter')}{left_out}, {SORTS[self.sort]}"
 
     def pick(self, channel: int) -> None:
         """Draw one filter's series, and its layer's median beside it."""
@@ -183,6 +190,21 @@ class LayerFilters:
                 code=_PICK,
             ),
         )
+
+
+def sorted_by(sort: str, values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Filters of (columns, filters) in the order of ``SORTS``; those without a number come last."""
+    if sort == "strength":
+        return by_strength(values)
+    if sort == "channel":
+        return np.arange(values.shape[1])
+    known = np.isfinite(values)
+    if sort == "mean":
+        key = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    else:
+        last = len(values) - 1 - known[::-1].argmax(axis=0)
+        key = values[last, np.arange(values.shape[1])]
+    return np.argsort(-np.where(known.any(axis=0), key, -np.inf), kind="stable")
 
 
 _CHANNEL = "const c = table.data.channel[Math.floor(special_vars.y)]; return c === undefined ? '' : String(c)"

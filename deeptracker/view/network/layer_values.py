@@ -23,7 +23,9 @@ SHOWN = ("change", "value")
 AGGREGATES = ("max", "mean")
 GROUPS = {
     "filter": ("filters/dense", "filters/full", "filters/probe", "anomalies/filters"),
-    "layer": ("layers/dense", "layers/full"),
+    "layer": ("layers/dense", "layers/full", "layers/probe"),
+    "block": ("index/blocks",),
+    "stage": ("index/stages",),
 }
 PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
 
@@ -37,14 +39,19 @@ class Cells:
 
 
 class LayerValues:
-    """Reads one statistic for any layer and range, as change or as value; scales are those of the whole net."""
+    """Reads one statistic for any layer and range, as change or as value; scales are those of the whole net.
 
-    def __init__(self, run: Any, variable: str = "update_angle", show: str = "change") -> None:
+    ``axis`` (default: filters where there are any) chooses layers, blocks or stages as wholes instead.
+    """
+
+    def __init__(
+        self, run: Any, variable: str = "update_angle", show: str = "change", *, axis: str | None = None
+    ) -> None:
         if show not in SHOWN:
             raise InputError(f"show={show!r}: choose one of {', '.join(SHOWN)}")
         self.run, self.variable, self.show = run, variable, show
-        self.group = group_with(run, variable)
-        self.axis = axis_of(run)
+        self.axis = axis or axis_of(run)
+        self.group = group_with(run, variable, self.axis)
         self.label = words.with_unit(variable, units(run, self.group, variable))
         self.cuts = learning_rate_steps(run)
         sample = self.net(*whole(run, self.group))[variable].values
@@ -123,9 +130,9 @@ def _statistics(run: Any, group: str, axis: str) -> list[str]:
     return [name for name, dims in variables(run, group).items() if dims == ("iteration", axis)]
 
 
-def group_with(run: Any, variable: str) -> str:
+def group_with(run: Any, variable: str, axis: str | None = None) -> str:
     """The group that holds a statistic per filter (or layer); an InputError that lists what there is, where none."""
-    axis = axis_of(run)
+    axis = axis or axis_of(run)
     groups = [group for group in GROUPS[axis] if run.has(group)]
     for group in groups:
         if variable in _statistics(run, group, axis):

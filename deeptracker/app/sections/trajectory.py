@@ -1,0 +1,78 @@
+"""One statistic against another, and which layers a quantity lies in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+from deeptracker.app.context import BESIDE, Context, Section, pane, titled
+from deeptracker.app.controls import bound, select, words_of
+from deeptracker.view import pages, words
+from deeptracker.view.heading import heading
+from deeptracker.view.network import shares, trajectory
+from deeptracker.view.places import layers_of
+
+TEXT = "Each selected layer as a path: how two of its statistics went together. Shift-click strips to select several."
+SHARES = "How much of the whole lies in which layer, the first on top; tints are stages."
+PAIR = ("w_norm2", "update_norm2")
+
+
+class TrajectorySection(Section):
+    """Paths of the selected layers over the iterations that are shown; under them shares over the whole run."""
+
+    name = "section-trajectory"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        names = trajectory.choices(self.run)
+        if pages.missing_layers(self.run) or len(names) < 2:
+            return
+        context.known["across"] = context.known["up"] = names
+        self.names = names
+        self.places = {place.name: place for place in layers_of(self.run)}
+        options = words_of(names, words.statistic)
+        controls = bound(
+            self.state, [select("across", options, "across"), select("up", options, "up")], self._usual, **BESIDE
+        )
+        self.paths = pn.Row(sizing_mode="stretch_width", margin=0)
+        self.parts = [titled(heading("Trajectories", TEXT, [trajectory.TIME]), controls), self.paths]
+        self._draw()
+        self.state.param.watch(lambda *_: self._draw(), ["layers", "across", "up", "start", "stop"])
+        self._shares()
+
+    def _usual(self, key: str) -> str:
+        wanted = PAIR[0] if key == "across" else PAIR[1]
+        return wanted if wanted in self.names else self.names[key == "up"]
+
+    def _draw(self) -> None:
+        chosen = [self.places[name] for name in self.state.layers if name in self.places]
+        if not chosen:
+            first = pages.suspect(self.run)
+            chosen = [self.places[first]] if first in self.places else list(self.places.values())[:1]
+        across, up = (
+            value if (value := getattr(self.state, key)) in self.names else self._usual(key)
+            for key in ("across", "up")
+        )
+        self.paths[:] = [
+            pane(trajectory.trajectory(self.run, place, across, up, self.state.start, self.state.stop))
+            for place in chosen[-trajectory.MOST :]
+        ]
+
+    def _shares(self) -> None:
+        choices = shares.choices(self.run)
+        if not choices:
+            return
+        self.context.known["share"] = choices
+        self.stack = pn.Column(sizing_mode="stretch_width", margin=0)
+        controls = bound(
+            self.state, [select("share", [(n, shares.ADDITIVE[n]) for n in choices])], lambda _: choices[0], **BESIDE
+        )
+        self.parts += [titled(heading("Shares of layers", SHARES), controls), self.stack]
+
+        def draw(*changes: Any) -> None:
+            chosen = self.state.share if self.state.share in choices else choices[0]
+            self.stack[:] = [pane(shares.shares(self.run, self.timeline, chosen))]
+
+        draw()
+        self.state.param.watch(draw, "share")
