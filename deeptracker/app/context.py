@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import panel as pn
 
 from deeptracker.app.state import State
+from deeptracker.screen import coordinate
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view.answers.flips import class_of
 from deeptracker.view.event.events import Event, anomalies, around
@@ -52,6 +54,11 @@ class Context:
             event=rank, start=start, stop=stop, layers=layers, filters=filters[:1],
             classes=[label] if label is not None else [], images=[],
         )  # fmt: skip
+
+    def pass_after(self, iteration: int) -> int:
+        """The first validation pass at or after an iteration; the last one where there is none."""
+        at = coordinate(self.run, f"validation/{self.view}", "validation")
+        return int(at[min(int(np.searchsorted(at, iteration)), len(at) - 1)])
 
     def within(self, start: float, stop: float) -> tuple[float, float]:
         """A range of iterations, cut to the run."""

@@ -12,6 +12,7 @@ from deeptracker.app.address import follow
 from deeptracker.app.chips import Chips
 from deeptracker.app.context import Section, context
 from deeptracker.app.event_list import cards_of, event_list
+from deeptracker.app.sections.answers import AnswersSection
 from deeptracker.app.sections.architecture import ArchitectureSection
 from deeptracker.app.sections.band import Band
 from deeptracker.app.sections.classes import ClassesSection
@@ -28,8 +29,8 @@ from deeptracker.view.heading import FULL
 SETTLED = 200
 """Milliseconds that a range has to stand still before it is selected."""
 SECTIONS: tuple[type[Section], ...] = (
-    EventSection, LayersSection, ClassesSection, ScalarsSection, FiltersSection, ImagesSection, CubeSection,
-    TrajectorySection, ArchitectureSection,
+    EventSection, LayersSection, ClassesSection, FiltersSection, ImagesSection, AnswersSection, CubeSection,
+    TrajectorySection, ScalarsSection, ArchitectureSection,
 )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_partial_runs__are_analysed_exported_and_described(runs: dict[str, Run],
     [
         ("scalars", ["Scalars"], ["No weights were among", "No answers to images", "Without answers to images"]),
         ("histograms", ["Layers"], ["Histograms tell of whole layers", "No answers to images"]),
-        ("answers", ["Classes", "Images of one class"], ["No weights were among", "Without filters"]),
+        ("answers", ["Classes", "Every image is a row"], ["No weights were among", "Without filters"]),
         ("weights", ["Layers", "Filters of one layer"], ["No answers to images", "Without answers to images"]),
     ],
 )

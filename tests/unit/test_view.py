@@ -184,7 +184,7 @@ def test_classes__rows_are_shares_of_wrong_answers(analysed: Run, recorded: Run)
     np.testing.assert_allclose(share[:, 1], want, atol=1e-6)
     np.testing.assert_array_equal(passes, answers["validation"].values)
     np.testing.assert_allclose(error_by_class(recorded, SET, rows.classes)[1], share, atol=1e-6)  # without an index
-    assert set(rows.plot.yaxis.major_label_overrides.values()) == {"class 0", "class 1", "class 2"}
+    assert set(rows.plot.yaxis.major_label_overrides.values()) == {"all images", "class 0", "class 1", "class 2"}
     assert rows.class_at(2.5) == 0
     assert rows.class_at(0.5) == 2
 

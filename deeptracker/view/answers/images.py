@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColor
 from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
+from deeptracker.screen import coordinate
 from deeptracker.screen.answers import classes_of, images_of
 from deeptracker.view import palettes, words
 from deeptracker.view.columns import columns
@@ -68,12 +70,21 @@ class ClassImages:
         self.index = -1
         self.show(index)
 
+    def image_at(self, y: float) -> str | None:
+        """The id of the image whose row lies at a height of the figure."""
+        ids = self.rows.data["id"]
+        row = len(ids) - 1 - int(np.floor(y))
+        return str(ids[row]) if 0 <= row < len(ids) else None
+
     def show(self, index: int) -> None:
         """Open a class by its position. InputError where there is none."""
         if not 0 <= index < len(self.classes.names):
             raise InputError(f"there are {len(self.classes.names)} classes, numbered from 0; not {index}")
         self.index = index
-        rows = self.classes.members(index)
+        self.put(self.classes.members(index), words.class_name(self.classes.names[index]))
+
+    def put(self, rows: NDArray[np.intp], title: str) -> None:
+        """Show some images, by their positions on the image axis, from top to bottom."""
         chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_IMAGES)).astype(int)] if len(rows) else rows
         answers = images_of(self.run, self.view, chosen)
         passes = answers["validation"].values
@@ -111,9 +122,14 @@ class ClassImages:
         }
         left_out = "" if len(chosen) == len(rows) else f" ({len(chosen):,} of them shown)"
         self.plot.title.text = (
-            f"{words.class_name(self.classes.names[index])} · {words.count(len(rows), 'image')}{left_out} × "
-            f"{words.count(len(passes), 'pass')}"
+            f"{title} · {words.count(len(rows), 'image')}{left_out} × {words.count(len(passes), 'pass')}"
         )
+
+
+def positions(run: Any, view: str, ids: Sequence[str]) -> NDArray[np.intp]:
+    """Positions on the image axis of images by their ids, as text; ids that do not exist are left out."""
+    known = {str(image): i for i, image in enumerate(coordinate(run, f"validation/{view}", "image").tolist())}
+    return np.array([known[one] for one in ids if one in known], dtype=np.intp)
 
 
 def history(correct: NDArray[np.int8]) -> list[str]:

@@ -1,0 +1,73 @@
+"""What happened to the answers of a class: the two rules, what turned into what, and mistakes at two passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+from deeptracker.app.context import Context, Section, pane
+from deeptracker.screen.answers import classes_of
+from deeptracker.view import pages, words
+from deeptracker.view.answers import confusion, rules
+from deeptracker.view.heading import heading
+
+TITLE = "Answers of one class"
+TEXT = "Gains are drawn upwards, losses downwards: of the class that was selected last."
+MISTAKES = (
+    "What was taken for what at two passes: at the last two pins, else before and after the open event, else at both "
+    "ends of what is shown."
+)
+
+
+class AnswersSection(Section):
+    """Lines of L and R for several k, stacked counts, and confusion between two passes."""
+
+    name = "section-answers"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        if pages.missing_validation(self.run) or context.view is None:
+            return
+        self.view = context.view
+        self.names = list(classes_of(self.run, self.view).names)
+        self.box = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.heading = heading(TITLE, TEXT)
+        if rules.has_rules(self.run, self.view) or self.run.has(f"index/validation/{self.view}/classes"):
+            self.parts = [pane(self.heading), self.box]
+            self._draw()
+            self.state.param.watch(lambda *_: self._draw(), "classes")
+        if len(self.names) > 1:
+            self.matrices = pn.FlexBox(margin=0)
+            self.parts += [pane(heading("Mistakes", MISTAKES)), self.matrices]
+            self._compare()
+            self.state.param.watch(lambda *_: self._compare(), ["pins", "event", "start", "stop"])
+
+    def _draw(self) -> None:
+        name = self.state.classes[-1] if self.state.classes else pages.suspect_class(self.run)
+        index = self.names.index(name) if name in self.names else 0
+        title = words.class_name(self.names[index]) if len(self.names) > 1 else "all images"
+        self.heading.text = heading(f"{TITLE.removesuffix('one class')}{title}", TEXT).text
+        plots: list[Any] = []
+        if rules.has_rules(self.run, self.view):
+            plots += rules.lines(self.run, self.view, self.timeline, index)
+        counted = rules.counted(self.run, self.view, self.timeline, index)
+        plots += [counted] if counted is not None else []
+        self.box[:] = [pane(plot) for plot in plots]
+
+    def _ends(self) -> tuple[float, float]:
+        """The two iterations whose passes are compared."""
+        if len(self.state.pins) >= 2:
+            return float(self.state.pins[-2]), float(self.state.pins[-1])
+        event = self.context.events.get(self.state.event)
+        if event is not None:
+            onset = int(event["iteration"])
+            passed = self.context.pass_after(onset)
+            return float(onset - 1), float(passed)
+        if self.state.start is not None and self.state.stop is not None:
+            return float(self.state.start), float(self.state.stop)
+        return self.timeline.full
+
+    def _compare(self) -> None:
+        plots = confusion.figures(self.run, self.view, *self._ends())
+        self.matrices[:] = [pn.pane.Bokeh(plot, margin=(4, 16, 8, 0)) for plot in plots]
