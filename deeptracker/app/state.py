@@ -47,6 +47,7 @@ class State(param.Parameterized):
     grouped = param.Selector(default="class", objects=["class", "cluster"])
     among = param.String("", doc="a regular expression on the names of classes")
     of = param.Selector(default="class", objects=["class", "event", "chosen"])
+    form = param.Selector(default="net", objects=["net", "cabinet"])
     sort = param.Selector(default="strength", objects=["strength", "channel", "mean", "last"])
     scale = param.Selector(default="shared", objects=["shared", "layer", "filter", "iteration"])
     show = param.String("", doc="change or value; empty: what the view opens with")

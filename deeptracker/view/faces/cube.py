@@ -15,12 +15,15 @@ from deeptracker.screen.cube import faces
 from deeptracker.view import heading, palettes, words
 from deeptracker.view.event.events import anomalies
 from deeptracker.view.faces import minisets
+from deeptracker.view.faces.cut import Cut, masks
 from deeptracker.view.faces.links import draw_links
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import RATIO, count_scale
 from deeptracker.view.timeline import FONT, Timeline, named_rows, plain
 
 SIDE = 380
+FADED = 0.1
+"""Opacity of cells outside a cut."""
 
 
 class Cube:
@@ -34,6 +37,7 @@ class Cube:
     def __init__(self, run: Any, view: str, timeline: Timeline | None = None) -> None:
         self.run, self.view, self.timeline = run, view, timeline or Timeline(run)
         self.faces = faces(run, view)
+        self.cells: dict[str, ColumnDataSource] = {}
         self.kept = self.faces.kept
         self.layers = layers_of(run)
         self.names = class_names(run, view, len(self.faces.abnormal_passes))
@@ -76,13 +80,18 @@ class Cube:
                 "bottom": self.edges[c],
                 "top": self.edges[c + 1],
                 "colour": self.count_scale.colours_of(counts),
+                "alpha": np.ones(len(counts)),
+                "place": p,
+                "class_index": cells["class_index"].values,
                 "class": [self.names[self.kept[i]] for i in c],
                 "count": counts,
             }
         )
         quads = plot.quad(
-            "left", "right", "top", "bottom", source=source, fill_color="colour", line_color="colour", line_width=0.5
-        )
+            "left", "right", "top", "bottom", source=source, fill_color="colour", line_color="colour", line_width=0.5,
+            fill_alpha="alpha", line_alpha="alpha",
+        )  # fmt: skip
+        self.cells["top"] = source
         plot.add_tools(
             HoverTool(
                 renderers=[quads],
@@ -122,12 +131,18 @@ class Cube:
                 "bottom": bottom + 0.06,
                 "top": bottom + 0.94,
                 "colour": self.filter_scale.colours_of(table[p, layer]),
+                "alpha": np.ones(len(p)),
+                "place": p,
+                "layer_index": layer,
                 "layer": [self.layers[i].name for i in layer],
                 "count": table[p, layer],
                 "of": [self.layers[i].count for i in layer],
             }
         )
-        cells = plot.quad("left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None)
+        cells = plot.quad(
+            "left", "right", "top", "bottom", source=source, fill_color="colour", fill_alpha="alpha", line_color=None
+        )
+        self.cells["front"] = source
         plot.add_tools(
             HoverTool(
                 renderers=[cells],
@@ -157,7 +172,7 @@ class Cube:
             )
         )  # fmt: skip
         names = [place.name for place in self.layers]
-        self.unproven = draw_links(plot, self.faces, names, list(self.names), self.edges)
+        self.unproven, self.cells["side"] = draw_links(plot, self.faces, names, list(self.names), self.edges)
         plot.yaxis.visible = False
         self._class_axis(plot.xaxis, long=False)
         plot.xaxis.axis_label_standoff = 2
@@ -177,7 +192,36 @@ class Cube:
             )
             for some in (False, True)
         )  # fmt: skip
+        self.drawings = (exact, tolerant)
         self.tolerance = minisets.show(plot, exact, tolerant)
+
+    def cut(self, cut: Cut) -> None:
+        """Leave the cells that lie in a cut as they are and fade the others; an empty cut shows all."""
+        abnormal = np.zeros((len(self.faces.passes), len(self.names)), bool)
+        abnormal[self.cells["top"].data["place"], self.cells["top"].data["class_index"]] = True
+        filters = np.asarray(self.faces.front["filters"].transpose("validation", "layer").values)
+        inside = dict(zip(("top", "front", "side"), masks(abnormal, filters, cut), strict=True))
+        axes = {
+            "top": ("place", "class_index"),
+            "front": ("place", "layer_index"),
+            "side": ("layer_index", "class_index"),
+        }
+        for face, source in self.cells.items():
+            at = tuple(np.asarray(source.data[name], dtype=np.intp) for name in axes[face])
+            kept = inside[face][at] if cut else np.ones(len(at[0]), bool)
+            source.data = {**source.data, "alpha": np.where(kept, 1.0, FADED)}
+
+    def cell_at(self, face: str, x: float, y: float) -> tuple[int | None, int | None, int | None]:
+        """(pass, layer, class) positions of a place on a face; None for the axis that the face does not have."""
+        place = layer = label = None
+        if face in ("top", "front"):
+            place = int(np.clip(np.searchsorted(self.faces.passes, x), 0, max(len(self.faces.passes) - 1, 0)))
+        if face in ("front", "right"):
+            layer = int(np.clip(len(self.layers) - 1 - np.floor(y), 0, len(self.layers) - 1))
+        if face in ("top", "right"):
+            along = y if face == "top" else x
+            label = int(self.kept[np.clip(np.searchsorted(self.edges, along) - 1, 0, len(self.kept) - 1)])
+        return place, layer, label
 
     def _cursors(self) -> None:
         """Where the pointer is on one face, its iteration, layer and class are drawn on the other two."""

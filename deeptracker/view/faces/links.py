@@ -13,8 +13,11 @@ from deeptracker.screen.cube import Faces
 from deeptracker.view.scale import RATIO
 
 
-def draw_links(plot: Any, faces: Faces, layers: list[str], classes: list[str], edges: NDArray[np.float64]) -> Any:
-    """Draw a cell for each layer and class that have filters together; the box that shows the unproven ones.
+def draw_links(
+    plot: Any, faces: Faces, layers: list[str], classes: list[str], edges: NDArray[np.float64]
+) -> tuple[Any, ColumnDataSource]:
+    """Draw a cell for each layer and class that have filters together; the box that shows the unproven ones, and the
+    cells with their ``layer_index``, ``class_index`` and ``alpha``.
 
     Parameters
     ----------
@@ -35,6 +38,9 @@ def draw_links(plot: Any, faces: Faces, layers: list[str], classes: list[str], e
             "bottom": bottom + 0.06,
             "top": bottom + 0.94,
             "colour": RATIO.colours_of(size),
+            "alpha": np.ones(len(layer)),
+            "layer_index": layer,
+            "class_index": faces.kept[c],
             "layer": [layers[i] for i in layer],
             "class": [classes[faces.kept[i]] for i in c],
             **{name: tables[name][layer, c] for name in ("union", "expected", "p")},
@@ -43,8 +49,8 @@ def draw_links(plot: Any, faces: Faces, layers: list[str], classes: list[str], e
     proven = tables["p"][layer, c] <= PROVEN
     sure, unsure = (
         plot.quad(
-            "left", "right", "top", "bottom", source=source, fill_color="colour", line_color=None,
-            view=CDSView(filter=IndexFilter(np.flatnonzero(some).tolist())),
+            "left", "right", "top", "bottom", source=source, fill_color="colour", fill_alpha="alpha",
+            line_color=None, view=CDSView(filter=IndexFilter(np.flatnonzero(some).tolist())),
         )
         for some in (proven, ~proven)
     )  # fmt: skip
@@ -64,7 +70,7 @@ def draw_links(plot: Any, faces: Faces, layers: list[str], classes: list[str], e
     words = f"{int((~proven).sum())} links that may be chance (proven: {int(proven.sum())}; p ≤ {PROVEN:g})"
     box = CheckboxGroup(labels=[words], active=[], margin=(4, 0, 0, 18))
     box.js_on_change("active", CustomJS(args={"cells": unsure}, code="cells.visible = this.active.length > 0"))
-    return box
+    return box, source
 
 
 __all__ = ["draw_links"]

@@ -120,6 +120,17 @@ def show(plot: Any, exact: Drawing, tolerant: Drawing) -> Any:
     return box
 
 
+def hit(drawing: Drawing, x: float, y: float) -> dict[str, Any] | None:
+    """The mini-set whose rectangle lies there: ``layer``, ``class``, ``iteration``, ``channels`` (a dozen)."""
+    box = drawing.rectangles
+    for i, (a, b, w, h) in enumerate(zip(box["x"], box["y"], box["w"], box["h"], strict=True)):
+        if abs(x - a) <= max(w / 2, 0.02) and abs(y - b) <= max(h / 2, 0.06):
+            channels = [int(c) for c in box["filters"][i].split(", ") if c]
+            found = {key: box[key][i] for key in ("layer", "class", "iteration")}
+            return {**found, "channels": channels}
+    return None
+
+
 def _glyphs(plot: Any, drawing: Drawing) -> list[Any]:
     lines, joints = ColumnDataSource(drawing.horizontal), ColumnDataSource(drawing.vertical)
     glyphs = [
