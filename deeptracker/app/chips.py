@@ -65,6 +65,9 @@ export function render({ model }) {
     if (model.said) box.append(piece('span', 'said', model.said))
   }
   draw()
+  const clear = () => model.send_msg(['', ''])
+  window.addEventListener('dt-clear', clear)
+  model.on('remove', () => window.removeEventListener('dt-clear', clear))
   model.on('chips', draw)
   model.on('said', draw)
   return box

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import panel as pn
+from bokeh.models import Div
 
 from deeptracker.app.state import State
 from deeptracker.screen import coordinate
@@ -84,16 +85,39 @@ def context(run: Any) -> Context:
     return Context(run, State(), Timeline(run), events, view, known)
 
 
+HINTS = {
+    "layers": "Pale is usual, colour is not: look for columns (everything changed at once) and for single rows.",
+    "classes": "Dark: many images of the class are answered wrongly. Triangles: passes at which many turned at once.",
+    "filters": "Blue: smaller than this filter usually is. Red: larger. Click a row to see its numbers below.",
+    "images": "Rows that are dark from the beginning are hard images; dark stretches are images that were forgotten.",
+    "answers": "A peak of L is an abrupt change after calm; a peak of R is a change that lasted.",
+    "cube": "Top: classes over time. Front: layers over time. Side: layers that were abnormal together with classes.",
+    "trajectory": "Paths go from light to dark. A kink is a change of regime: a learning-rate step, a fault.",
+}
+
+
 class Section:
     """A part of the page: ``parts`` from top to bottom; ``there`` says whether the run has what it shows."""
 
     name = ""
+    title = ""
+    """As the links on top of the page call it."""
     there = True
 
     def __init__(self, context: Context) -> None:
         self.context, self.run = context, context.run
         self.state, self.timeline = context.state, context.timeline
         self.parts: list[Any] = []
+
+    def head(self, title: str, text: str, scales: Sequence[Any] = (), signs: Sequence[str] = ()) -> Div:
+        """The heading of the section, with what a first visit should know and the expression behind the chart."""
+        name = self.name.removeprefix("section-")
+        hint = (name, HINTS[name]) if name in HINTS else None
+        return heading(title, text, scales, signs, expression=self.expression(), hint=hint)
+
+    def expression(self) -> str:
+        """xarray over ``run`` that gives the numbers of the chart as it is now."""
+        return ""
 
     def say_missing(self, title: str, text: str, missing: str) -> None:
         """In place of figures: what is missing, and what brings it."""

@@ -36,6 +36,13 @@ export function render({ model, el }) {
   draw()
   model.on('selected', draw)
   model.on('cards', draw)
+  const step = event => {
+    const ranks = [...box.querySelectorAll('.card')].map(card => Number(card.dataset.rank))
+    const place = ranks.indexOf(model.selected) + event.detail
+    if (ranks.length) model.selected = ranks[Math.max(0, Math.min(ranks.length - 1, place))]
+  }
+  window.addEventListener('dt-step', step)
+  model.on('remove', () => window.removeEventListener('dt-step', step))
   return box
 }
 """

@@ -113,4 +113,9 @@ class Explorer:
 
     def head(self) -> Div:
         """The run's name and its size, in one line."""
-        return Div(text=head_html(self.run), sizing_mode="stretch_width", margin=0, stylesheets=[FULL])
+        return Div(
+            text=head_html(self.run, [(s.name, s.title) for s in self.sections if s.parts and s.title != "Event"]),
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[FULL],
+        )

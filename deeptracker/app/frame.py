@@ -1,5 +1,6 @@
 """Page templates of the server, in the frame that all pages share."""
 
+from deeptracker.view.behaviour import SCRIPT
 from deeptracker.view.frame import STYLE
 
 EXPLORER = (
@@ -7,6 +8,9 @@ EXPLORER = (
     + STYLE
     + """</style>{% endblock %}
 {% block contents %}
+<script>"""
+    + SCRIPT
+    + """</script>
 <div class="dt-page">
   <header class="dt-head">{{ embed(roots.head) }}</header>
   <aside class="dt-list">{{ embed(roots.events) }}</aside>
@@ -28,6 +32,9 @@ SINGLE = (
     + STYLE
     + """</style>{% endblock %}
 {% block contents %}
+<script>"""
+    + SCRIPT
+    + """</script>
 <header class="dt-head">{{ embed(roots.head) }}</header>
 <div class="dt-single">{{ embed(roots.views) }}</div>
 {% endblock %}

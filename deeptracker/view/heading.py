@@ -15,10 +15,25 @@ FULL = ":host > div { display: block; width: 100%; }"
 """Style sheet of a Div that fills its row; by itself Bokeh's box shrinks to its content."""
 
 
-def heading(title: str, text: str, scales: Sequence[Scale] = (), signs: Sequence[str] = (), **options: object) -> Div:
-    """A title with one sentence under it, and the legends of ``scales`` and ``signs`` (HTML) at the right."""
+def heading(
+    title: str,
+    text: str,
+    scales: Sequence[Scale] = (),
+    signs: Sequence[str] = (),
+    *,
+    expression: str = "",
+    hint: tuple[str, str] | None = None,
+    **options: object,
+) -> Div:
+    """A title with one sentence under it, and the legends of ``scales`` and ``signs`` (HTML) at the right.
+
+    Parameters
+    ----------
+    expression : the xarray expression behind the chart; a small button copies it.
+    hint : (name of the view, what a first visit should know); it stays until it is dismissed.
+    """
     return Div(
-        text=html(title, text, scales, signs),
+        text=html(title, text, scales, signs, expression=expression, hint=hint),
         sizing_mode="stretch_width",
         margin=(10, 0, 2, 0),
         stylesheets=[FULL],
@@ -26,17 +41,54 @@ def heading(title: str, text: str, scales: Sequence[Scale] = (), signs: Sequence
     )
 
 
-def html(title: str, text: str, scales: Sequence[Scale] = (), signs: Sequence[str] = ()) -> str:
+def html(
+    title: str,
+    text: str,
+    scales: Sequence[Scale] = (),
+    signs: Sequence[str] = (),
+    *,
+    expression: str = "",
+    hint: tuple[str, str] | None = None,
+) -> str:
     """The HTML of a heading; ``text`` may hold markup, everything else is escaped."""
     legends = "".join([*(legend(scale) for scale in scales), *(f"<span>{sign}</span>" for sign in signs)])
     return (
         f'<div style="font-family:{FONT};color:{palettes.INK};display:flex;flex-wrap:wrap;gap:4px 28px;'
         'align-items:flex-end;justify-content:space-between;width:100%">'
         f'<div style="flex:1 1 300px">'
-        f'<div style="font-size:15px;font-weight:600">{escape(title)}</div>'
+        f'<div style="font-size:15px;font-weight:600">{escape(title)}{copy_button(expression)}</div>'
         f'<div style="font-size:12px;color:{palettes.MUTED};line-height:1.35">{text}</div></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:4px 22px;align-items:flex-end;font-size:11px;'
-        f'color:{palettes.MUTED};padding-right:4px">{legends}</div></div>'
+        f'color:{palettes.MUTED};padding-right:4px">{legends}</div>{_hint(hint)}</div>'
+    )
+
+
+def copy_button(expression: str) -> str:
+    """A button that copies an expression; hovering shows it."""
+    if not expression:
+        return ""
+    style = (
+        f"all:unset;cursor:pointer;margin-left:10px;font-size:11px;font-weight:400;color:{palettes.LOSS};"
+        f"border:1px solid {palettes.FAINT};border-radius:4px;padding:0 6px;vertical-align:1px"
+    )
+    return (
+        f'<button style="{style}" data-copy="{escape(expression)}" title="{escape(expression)}">copy xarray</button>'
+    )
+
+
+def _hint(hint: tuple[str, str] | None) -> str:
+    """What a first visit should know, with a button that takes it away for good."""
+    if hint is None:
+        return ""
+    name, text = hint
+    style = (
+        f"display:var(--dt-hint-{name},flex);flex:1 1 100%;gap:12px;align-items:baseline;font-size:12px;"
+        f"background:#fff8e2;border:1px solid #ecd9a0;border-radius:5px;padding:4px 10px;color:{palettes.INK}"
+    )
+    button = f"all:unset;cursor:pointer;color:{palettes.LOSS};white-space:nowrap"
+    return (
+        f'<div style="{style}"><span style="flex:1 1 auto">{escape(text)}</span>'
+        f'<button style="{button}" data-dismiss="{escape(name)}">got it</button></div>'
     )
 
 

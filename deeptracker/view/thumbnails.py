@@ -37,7 +37,8 @@ def gallery(pictures: list[tuple[str, str, str]], size: int = 44) -> str:
     cells = "".join(
         f'<figure style="margin:0;text-align:center" title="{escape(text)}">'
         f'<img src="{uri}" width="{size}" height="{size}" alt="{escape(text)}" '
-        f'style="image-rendering:pixelated;border-radius:3px;display:block;border:1px solid {palettes.FAINT}">'
+        f'style="filter:var(--dt-image-filter,none);image-rendering:pixelated;'
+        f'border-radius:3px;display:block;border:1px solid {palettes.FAINT}">'
         f'<figcaption style="font-size:10px;line-height:1.3;color:{palettes.MUTED}">{escape(caption)}</figcaption>'
         "</figure>"
         for uri, text, caption in pictures

@@ -66,3 +66,48 @@ def test_axis__counts_in_time_and_pins_stand_in_every_figure(visit: Any, served:
     assert max(len(axis) for axis in labels) >= 3
     assert list(visit.model("pins", "data")["x"]) == [100]
     assert visit.errors == []
+
+
+def test_keys__step_through_events_zoom_and_turn_the_lights_off(visit: Any, served: Any, analysed: Run) -> None:
+    visit.open(served(analysed.path).address)
+    page, whole = visit.page, visit.model("iterations", "start")
+    page.keyboard.press("j")
+    page.wait_for_url("**event=1**")
+    page.keyboard.press("j")
+    page.wait_for_url("**event=2**")
+    page.keyboard.press("k")
+    page.wait_for_url("**event=1**")
+    page.keyboard.press("Escape")
+    visit.until(START, whole)
+    page.keyboard.press("+")
+    visit.until("old => Bokeh.documents[0].get_model_by_name('iterations').start > old", whole)
+    page.wait_for_url("**start=**")
+    page.keyboard.press("0")
+    visit.until(START, whole)
+    page.keyboard.press("?")
+    assert "next and previous event" in page.locator("#dt-keys").inner_text()
+    page.keyboard.press("?")
+    page.keyboard.press("d")
+    assert page.evaluate("document.documentElement.classList.contains('dt-dark')")
+    hint = page.get_by_text("Pale is usual")
+    assert hint.is_visible()
+    page.get_by_role("button", name="got it").first.click()
+    page.reload()
+    visit.settle()
+    assert not page.get_by_text("Pale is usual").is_visible()
+    assert page.evaluate("document.documentElement.classList.contains('dt-dark')")
+    page.locator("input[data-key=only]").fill("jd0")
+    assert page.evaluate("document.documentElement.classList.contains('dt-dark')")
+    assert visit.errors == []
+
+
+def test_copy__puts_the_expression_on_the_clipboard(visit: Any, served: Any, analysed: Run) -> None:
+    server = served(analysed.path)
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.address.rstrip("/"))
+    visit.open(server.address)
+    button = visit.page.get_by_role("button", name="copy xarray").nth(1)
+    expression = button.get_attribute("data-copy")
+    button.click()
+    text = visit.page.evaluate("navigator.clipboard.readText()")
+    assert text == expression
+    assert eval(text, {"run": analysed}).size > 0

@@ -23,7 +23,7 @@ MISTAKES = (
 class AnswersSection(Section):
     """Lines of L and R for several k, stacked counts, and confusion between two passes."""
 
-    name = "section-answers"
+    name, title = "section-answers", "Answers"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -32,6 +32,7 @@ class AnswersSection(Section):
         self.view = context.view
         self.names = list(classes_of(self.run, self.view).names)
         self.box = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.index = 0
         self.heading = heading(TITLE, TEXT)
         if rules.has_rules(self.run, self.view) or self.run.has(f"index/validation/{self.view}/classes"):
             self.parts = [pane(self.heading), self.box]
@@ -39,21 +40,27 @@ class AnswersSection(Section):
             self.state.param.watch(lambda *_: self._draw(), "classes")
         if len(self.names) > 1:
             self.matrices = pn.FlexBox(margin=0)
-            self.parts += [pane(heading("Mistakes", MISTAKES)), self.matrices]
+            self.mistakes = heading("Mistakes", MISTAKES)
+            self.parts += [pane(self.mistakes), self.matrices]
             self._compare()
             self.state.param.watch(lambda *_: self._compare(), ["pins", "event", "start", "stop"])
 
     def _draw(self) -> None:
         name = self.state.classes[-1] if self.state.classes else pages.suspect_class(self.run)
-        index = self.names.index(name) if name in self.names else 0
+        index = self.index = self.names.index(name) if name in self.names else 0
         title = words.class_name(self.names[index]) if len(self.names) > 1 else "all images"
-        self.heading.text = heading(f"{TITLE.removesuffix('one class')}{title}", TEXT).text
+        self.heading.text = self.head(f"{TITLE.removesuffix('one class')}{title}", TEXT).text
         plots: list[Any] = []
         if rules.has_rules(self.run, self.view):
             plots += rules.lines(self.run, self.view, self.timeline, index)
         counted = rules.counted(self.run, self.view, self.timeline, index)
         plots += [counted] if counted is not None else []
         self.box[:] = [pane(plot) for plot in plots]
+
+    def expression(self) -> str:
+        if rules.has_rules(self.run, self.view):
+            return f'run.dataset("anomalies/validation/{self.view}/classes").left.isel({{"class": {self.index}}})'
+        return f'run.dataset("index/validation/{self.view}/classes").event_counts.isel({{"class": {self.index}}})'
 
     def _ends(self) -> tuple[float, float]:
         """The two iterations whose passes are compared."""
@@ -70,4 +77,7 @@ class AnswersSection(Section):
 
     def _compare(self) -> None:
         plots = confusion.figures(self.run, self.view, *self._ends())
+        a, b = confusion.passes_at(self.run, self.view, *self._ends())
+        said = f'run.dataset("validation/{self.view}").predicted.isel(validation=[{a}, {b}])'
+        self.mistakes.text = heading("Mistakes", MISTAKES, expression=said).text
         self.matrices[:] = [pn.pane.Bokeh(plot, margin=(4, 16, 8, 0)) for plot in plots]

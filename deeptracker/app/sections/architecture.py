@@ -18,7 +18,7 @@ TEXT = "What feeds what, from left to right, and what each layer is. Click a lay
 class ArchitectureSection(Section):
     """A click on a box or a line selects a layer, with shift beside the others."""
 
-    name = "section-architecture"
+    name, title = "section-architecture", "Net"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -26,7 +26,7 @@ class ArchitectureSection(Section):
             return
         self.graph = architecture.graph(self.run)
         self.tree = Tree(self.state, architecture.rows(self.run), sizing_mode="stretch_width", margin=(4, 0, 8, 0))
-        self.parts = [pane(heading("Architecture", TEXT)), pane(self.graph), self.tree]
+        self.parts = [pane(heading("Architecture", TEXT, expression="run.architecture")), pane(self.graph), self.tree]
         self.graph.on_event(Tap, self._tap)
 
     def _tap(self, tap: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from bokeh.models import Div
 
 from deeptracker.app.context import Context
 from deeptracker.app.controls import bound, select
 from deeptracker.screen import coordinate
 from deeptracker.view import palettes
 from deeptracker.view.band.overview import overview
+from deeptracker.view.heading import copy_button
 
 AXES = {"iteration": "iterations", "epoch": "epochs", "samples": "samples", "time": "time"}
 SMOOTH = (("0", "none"), ("0.6", "0.6"), ("0.9", "0.9"), ("0.99", "0.99"))
@@ -35,6 +37,7 @@ class Band:
             ],
             margin=0,
         )
+        self.copy = Div(text=copy_button('run.scalars[["loss", "learning_rate"]]'), margin=(3, 0, 0, 0))
         self.state.param.watch(lambda *_: self._redraw(), ["loss", "smooth"])
         self.state.param.watch(lambda *_: self._count(), "axis")
         self.state.param.watch(lambda *_: self._pin(), "pins")

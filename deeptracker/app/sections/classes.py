@@ -21,7 +21,7 @@ GROUPED = (("class", "classes"), ("cluster", "clusters"))
 class ClassesSection(Section):
     """A row of heat for each class; a click on one selects it (shift: beside the others), on a cluster opens it."""
 
-    name = "section-classes"
+    name, title = "section-classes", "Classes"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -55,11 +55,19 @@ class ClassesSection(Section):
             rows = ClassRows(self.run, self.view, self.timeline)
         clicks = "Click a cluster to open it." if state.grouped == "cluster" else "Click one."
         said = f"{pages.VALIDATION} {clicks}{problem}"
-        self.heading.text = heading("Classes", said, [rows.scale], pages.class_signs()).text
+        self.heading.text = self.head("Classes", said, [rows.scale], pages.class_signs()).text
         rows.plot.on_event(Tap, self._tap)
         self.box[:] = [pane(rows.plot)]
         self.rows = rows
         return rows
+
+    def expression(self) -> str:
+        group = f"index/validation/{self.view}/classes"
+        return (
+            f'1 - run.dataset("{group}").accuracy'
+            if self.run.has(group)
+            else f'run.dataset("validation/{self.view}").correct'
+        )
 
     def _tap(self, tap: Any) -> None:
         row = self.rows.row_at(tap.y) if self.rows is not None else None

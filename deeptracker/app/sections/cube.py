@@ -28,7 +28,7 @@ FORMS = (("net", "unfolded"), ("cabinet", "as a cube"))
 class CubeSection(Section):
     """Three faces; the corner tells of the open event. Selected layers, classes and pins cut it."""
 
-    name = "section-cube"
+    name, title = "section-cube", "Cube"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -46,13 +46,16 @@ class CubeSection(Section):
         self.box = pn.Column(sizing_mode="stretch_width", margin=0)
         self.top_filters = Div(text="", sizing_mode="stretch_width")
         text = f"{pages.CUBE} {CLICK}"
-        self.parts = [titled(heading(TITLE, text), controls), self.box, pane(self.top_filters)]
+        self.parts = [titled(self.head(TITLE, text), controls), self.box, pane(self.top_filters)]
         self._form()
         self._cut()
         self._tell()
         self.state.param.watch(lambda *_: self._form(), "form")
         self.state.param.watch(lambda *_: self._tell(), "event")
         self.state.param.watch(lambda *_: self._cut(), ["layers", "classes", "pins"])
+
+    def expression(self) -> str:
+        return f'run.dataset("correlation/validation/{self.view}/front").filters'
 
     def _form(self) -> None:
         assert self.cube is not None

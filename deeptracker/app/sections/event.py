@@ -24,7 +24,7 @@ VERDICTS = (("", "not judged"), ("confirmed", "confirmed"), ("dismissed", "dismi
 class EventSection(Section):
     """Nothing while no event is open; it is drawn anew for each event that is opened."""
 
-    name = "section-event"
+    name, title = "section-event", "Event"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -41,7 +41,9 @@ class EventSection(Section):
 
     def _page(self, event: dict[str, Any]) -> list[Any]:
         usual = "Grey: 98% of the 200 records before. Dashed: the layer's other filters. Red lines: the event."
-        top = heading(f"{event['rank']} · {words.cause(event['cause'])}", f"{_place(event)}. {usual}")
+        shown = [one.expression for one in exhibits.exhibits(self.run, event)]
+        title = f"{event['rank']} · {words.cause(event['cause'])}"
+        top = heading(title, f"{_place(event)}. {usual}", expression=", ".join(shown))
         plots = [*course.figures(self.run, event, self.timeline), *exhibits.figures(self.run, event, self.timeline)]
         labels = batch.figure_of_labels(self.run, event)
         plots += [labels] if labels is not None else []

@@ -10,7 +10,6 @@ from bokeh.events import Tap
 from deeptracker.app.context import BESIDE, Context, Section, pane
 from deeptracker.app.controls import Controls, bound, select
 from deeptracker.view import pages
-from deeptracker.view.heading import heading
 from deeptracker.view.network import weights
 from deeptracker.view.network.filters import SORTS, LayerFilters
 
@@ -18,7 +17,7 @@ from deeptracker.view.network.filters import SORTS, LayerFilters
 class FiltersSection(Section):
     """Every filter of the layer that was selected last; a click picks one."""
 
-    name = "section-filters"
+    name, title = "section-filters", "Filters"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -34,7 +33,8 @@ class FiltersSection(Section):
         self.layer = Controls(fields=[select("layer", options)], values={"layer": self.filters.layer}, **BESIDE)
         sort = bound(self.state, [select("sort", list(SORTS.items()))], **BESIDE)
         self.weights = pn.Row(sizing_mode="stretch_width", margin=0)
-        top = pane(heading("Filters of one layer", pages.FILTERS))
+        self.heading = self.head("Filters of one layer", pages.FILTERS)
+        top = pane(self.heading)
         self.parts = [
             pn.Row(top, sort, self.layer, sizing_mode="stretch_width", margin=0),
             pane(self.filters.layout),
@@ -69,7 +69,14 @@ class FiltersSection(Section):
         elif channel is not None and channel != self.filters.channel:
             self.filters.pick(channel)
         self.layer.values = {"layer": layer}
+        self.heading.text = self.head("Filters of one layer", pages.FILTERS).text
         self._picture()
+
+    def expression(self) -> str:
+        if self.filters is None or not self.filters.layer:
+            return ""
+        own = f"layer={self.filters.layer!r}, channel={self.filters.channel}"
+        return f'run.dataset("{self.filters.values.group}")["{self.filters.values.variable}"].sel({own})'
 
     def _picture(self) -> None:
         """The filter's weights, at the last pin or at the end, where they were recorded."""

@@ -9,6 +9,7 @@ from bokeh.events import Tap
 
 from deeptracker.app.context import BESIDE, Context, Section, pane, titled
 from deeptracker.app.controls import Controls, bound, select, text
+from deeptracker.screen import coordinate
 from deeptracker.screen.answers import classes_of
 from deeptracker.view import pages, words
 from deeptracker.view.answers.images import ClassImages, positions
@@ -22,7 +23,7 @@ OF = (("class", "of a class"), ("event", "of the open event"), ("chosen", "selec
 class ImagesSection(Section):
     """The images of the class that was selected last, of the event, or by id; a click on a row selects an image."""
 
-    name = "section-images"
+    name, title = "section-images", "Images"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -38,7 +39,7 @@ class ImagesSection(Section):
         self.label = Controls(fields=fields, values=self._chosen(), **BESIDE)
         kind = bound(self.state, [select("of", OF, "images")], **BESIDE)
         every = heading("All images", "The whole validation set, grouped by class.", [self.pixels.scale])
-        self.heading = heading("Images", TEXT)
+        self.heading = self.head("Images", TEXT)
         self.parts = [
             pn.Row(pane(self.heading), kind, self.label, sizing_mode="stretch_width", margin=0),
             pane(self.images.plot),
@@ -50,6 +51,12 @@ class ImagesSection(Section):
         self.state.param.watch(lambda *_: self._open(), ["classes", "images", "of", "event"])
         if self.state.of != "class":
             self._open()
+
+    def expression(self) -> str:
+        ids = self.images.rows.data["id"] if self.images is not None else []
+        known = {str(one): one for one in coordinate(self.run, f"validation/{self.view}", "image").tolist()}
+        chosen = [known[one] for one in ids if one in known]
+        return f'run.dataset("validation/{self.view}").correct.sel(image={chosen})'
 
     def _wanted(self) -> int:
         name = self.state.classes[-1] if self.state.classes else pages.suspect_class(self.run)
@@ -85,7 +92,7 @@ class ImagesSection(Section):
                 what = "no event with images is open" if state.of == "event" else "no image is selected"
                 said = f"{TEXT} <b>{what.capitalize()}: a class is shown.</b>"
             self.images.show(self._wanted() if state.classes else max(self.images.index, 0))
-        self.heading.text = heading("Images", said).text
+        self.heading.text = self.head("Images", said).text
         self.label.values = self._chosen()
 
     def _tap(self, tap: Any) -> None:

@@ -29,7 +29,7 @@ class LayersSection(Section):
     or a stage opens it.
     """
 
-    name = "section-layers"
+    name, title = "section-layers", "Layers"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -91,7 +91,10 @@ class LayersSection(Section):
         said = pages.layers_text(self.run) if self.strips.shape == "strips" else self.strips.look.said
         opens = " Click a row to open it." if self.state.level != "layer" else opens
         told_ = f" <b>{words.html(problem)}</b>" if problem else ""
-        self.heading.text = heading("Layers", f"{said}{opens}{told_}", [self.strips.scale]).text
+        self.heading.text = self.head("Layers", f"{said}{opens}{told_}", [self.strips.scale]).text
+
+    def expression(self) -> str:
+        return self.strips.expression() if self.strips is not None else ""
 
     def _redraw(self) -> None:
         if self.strips is None:
@@ -124,3 +127,4 @@ class LayersSection(Section):
         self._waiting = False
         if self.strips is not None:
             self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end)
+            self._describe()

@@ -10,10 +10,11 @@ from deeptracker.view.heading import heading
 class ScalarsSection(Section):
     """A small figure for each scalar that the user gave a name."""
 
-    name = "section-scalars"
+    name, title = "section-scalars", "Scalars"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         curves = ScalarCurves(self.run, self.timeline)
         if curves.figures:
-            self.parts = [pane(heading("Scalars", curves.text)), *(pane(plot) for plot in curves.figures)]
+            top = heading("Scalars", curves.text, expression=f"run.scalars[{curves.names}]")
+            self.parts = [pane(top), *(pane(plot) for plot in curves.figures)]

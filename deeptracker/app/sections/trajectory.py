@@ -21,7 +21,7 @@ PAIR = ("w_norm2", "update_norm2")
 class TrajectorySection(Section):
     """Paths of the selected layers over the iterations that are shown; under them shares over the whole run."""
 
-    name = "section-trajectory"
+    name, title = "section-trajectory", "Paths"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -36,7 +36,9 @@ class TrajectorySection(Section):
             self.state, [select("across", options, "across"), select("up", options, "up")], self._usual, **BESIDE
         )
         self.paths = pn.Row(sizing_mode="stretch_width", margin=0)
-        self.parts = [titled(heading("Trajectories", TEXT, [trajectory.TIME]), controls), self.paths]
+        self.chosen: list[str] = []
+        self.heading = heading("Trajectories", TEXT)
+        self.parts = [titled(self.heading, controls), self.paths]
         self._draw()
         self.state.param.watch(lambda *_: self._draw(), ["layers", "across", "up", "start", "stop"])
         self._shares()
@@ -54,10 +56,16 @@ class TrajectorySection(Section):
             value if (value := getattr(self.state, key)) in self.names else self._usual(key)
             for key in ("across", "up")
         )
+        self.chosen = [place.name for place in chosen[-trajectory.MOST :]]
+        self.pair = (across, up)
+        self.heading.text = self.head("Trajectories", TEXT, [trajectory.TIME]).text
         self.paths[:] = [
             pane(trajectory.trajectory(self.run, place, across, up, self.state.start, self.state.stop))
             for place in chosen[-trajectory.MOST :]
         ]
+
+    def expression(self) -> str:
+        return f"run.layers[{list(self.pair)}].sel(layer={self.chosen})"
 
     def _shares(self) -> None:
         choices = shares.choices(self.run)
@@ -68,10 +76,13 @@ class TrajectorySection(Section):
         controls = bound(
             self.state, [select("share", [(n, shares.ADDITIVE[n]) for n in choices])], lambda _: choices[0], **BESIDE
         )
-        self.parts += [titled(heading("Shares of layers", SHARES), controls), self.stack]
+        top = heading("Shares of layers", SHARES)
+        self.parts += [titled(top, controls), self.stack]
 
         def draw(*changes: Any) -> None:
             chosen = self.state.share if self.state.share in choices else choices[0]
+            said = f"(run.layers.{chosen} ** 2).pipe(lambda part: part / part.sum('layer'))"
+            top.text = heading("Shares of layers", SHARES, expression=said).text
             self.stack[:] = [pane(shares.shares(self.run, self.timeline, chosen))]
 
         draw()

@@ -22,7 +22,7 @@ PIXELS = 1000
 MOST_IMAGES = 1000
 
 _TIP = f"""<div style="font-family:{FONT};font-size:12px;display:flex;gap:10px;align-items:center">
-<img src="@thumb" width="64" height="64" style="image-rendering:pixelated" alt="">
+<img src="@thumb" width="64" height="64" style="image-rendering:pixelated;filter:var(--dt-image-filter,none)" alt="">
 <div><b>image @id</b><br>iteration $x{{0,0}}<br>@row{{custom}}<br>@history</div></div>"""
 _TIP_WITHOUT = _TIP.replace(_TIP[_TIP.index("<img") : _TIP.index('alt="">') + 7], "")
 _ANSWER = """

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColorMapper, Range1d
 
+from deeptracker.screen import expression
 from deeptracker.view import palettes, words
 from deeptracker.view.network.layer_values import PIXELS, LayerValues, opening, read_out, whole
 from deeptracker.view.network.looks import Drawn, look
@@ -61,6 +62,7 @@ class Strips:
         self.decode = CustomJSHover()
         self.sources: dict[str, ColumnDataSource] = {}
         self.names: list[str] = []
+        self._read: Any = None
         self.stages = stages_of(self.places) if level == "layer" else [(level, self.places)]
         self.figures = [self._stage(*s, last=i == len(self.stages) - 1) for i, s in enumerate(self.stages)]
         self.update()
@@ -125,6 +127,7 @@ class Strips:
         start, stop = max(first, start if start is not None else first), min(last, stop if stop is not None else last)
         self.mapper.palette = list(self.scale.colours)
         net = self.look.net(start, stop, self.pixels)
+        self._read = net
         columns = 0
         for name, members in self.stages:
             rows = [self.look.draw(place, start, stop, self.pixels, net, self.strip) for place in members]
@@ -137,6 +140,15 @@ class Strips:
     def group(self) -> str:
         """The recorded group that the rows are read from."""
         return self.values.group if hasattr(self.look, "values") else "layers/full"
+
+    def expression(self) -> str:
+        """The xarray expression over ``run`` that gives the numbers of the rows as they are drawn."""
+        if self._read is not None:
+            name = self.values.variable if hasattr(self.look, "values") else self.look.variable
+            return expression(self._read, name)
+        level = self.places[0].level
+        group = {"layer": self.values.group, "block": "index/blocks", "stage": "index/stages"}[level]
+        return f'run.dataset("{group}")["{self.values.variable}"]'
 
     def _put(self, name: str, members: list[Place], rows: list[Drawn]) -> None:
         self.names = list(rows[0].numbers)
