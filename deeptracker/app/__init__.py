@@ -10,7 +10,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(f'pages need Panel ({error.name} is missing): pip install "deeptracker[view]"') from error
 
-from deeptracker.app.pages import page
+from deeptracker.app.pages import compare_page, live_page, page
 from deeptracker.app.server import serve
 
-__all__ = ["page", "serve"]
+__all__ = ["compare_page", "live_page", "page", "serve"]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import param
 from panel.custom import JSComponent
 
-from deeptracker.app.state import State
+from deeptracker.app.state import Query
 
 QUIET = {"start", "stop"}
 """Changes of these alone replace the entry of the history: a zoom is no page of its own."""
@@ -40,7 +40,7 @@ export function render({ model, el }) {
 
 
 def follow(
-    state: State,
+    state: Query,
     arguments: Mapping[str, Sequence[bytes]],
     known: Mapping[str, Sequence[str]],
 ) -> tuple[Address, list[str]]:

@@ -31,13 +31,25 @@ def catalogue_html(runs: Any) -> str:
     for row in runs.to_dict("records"):
         name = str(row["name"])
         cells = "".join(f'<td style="{cell}">{escape(_text(key, row.get(key)))}</td>' for key, _ in COLUMNS)
-        link = f'<a style="color:{palettes.LOSS}" href="?run={quote(name)}">{escape(name)}</a>'
+        live = (
+            f' · <a style="color:{palettes.GAIN}" href="live?run={quote(name)}">live</a>'
+            if row.get("state") == "live"
+            else ""
+        )
+        link = f'<a style="color:{palettes.LOSS}" href="?run={quote(name)}">{escape(name)}</a>{live}'
         body += f'<tr><td style="{cell}">{link}</td>{cells}</tr>'
     return (
-        f'<h1 style="font:600 18px {FONT}">Runs</h1>'
+        f'<h1 style="font:600 18px {FONT}">Runs</h1>{_compare(len(runs))}'
         f'<table style="border-collapse:collapse;font:13px {FONT};background:#fff;width:100%">'
         f'<thead><tr><th style="{cell}text-align:left">run</th>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
+
+
+def _compare(count: int) -> str:
+    """The way to the page of several runs, where there are several."""
+    if count < 2:
+        return ""
+    return f'<p style="font:13px {FONT}"><a style="color:{palettes.LOSS}" href="compare">Compare all of them</a></p>'
 
 
 def _text(key: str, value: Any) -> str:

@@ -35,7 +35,7 @@ export function render({ model, el }) {
   }
   draw()
   model.on('selected', draw)
-  model.on('cards', draw)
+  for (const name of ['cards', 'before', 'after']) model.on(name, draw)
   const step = event => {
     const ranks = [...box.querySelectorAll('.card')].map(card => Number(card.dataset.rank))
     const place = ranks.indexOf(model.selected) + event.detail

@@ -3,15 +3,17 @@
 from deeptracker.view.behaviour import SCRIPT
 from deeptracker.view.frame import STYLE
 
-EXPLORER = (
+_BEGIN = (
     "{% extends base %}\n{% block postamble %}<style>"
     + STYLE
-    + """</style>{% endblock %}
-{% block contents %}
-<script>"""
+    + "</style>{% endblock %}\n{% block contents %}\n<script>"
     + SCRIPT
-    + """</script>
-<div class="dt-page">
+    + "</script>\n"
+)
+
+EXPLORER = (
+    _BEGIN
+    + """<div class="dt-page">
   <header class="dt-head">{{ embed(roots.head) }}</header>
   <aside class="dt-list">{{ embed(roots.events) }}</aside>
   <main class="dt-main">
@@ -27,15 +29,32 @@ EXPLORER = (
 """
 )
 
+LIVE = (
+    _BEGIN
+    + """<div class="dt-page">
+  <header class="dt-head">{{ embed(roots.head) }}</header>
+  <aside class="dt-list">{{ embed(roots.events) }}</aside>
+  <main class="dt-main">
+    <div class="dt-band">{{ embed(roots.status) }}{{ embed(roots.alerts) }}{{ embed(roots.band) }}</div>
+    <div class="dt-views">{{ embed(roots.views) }}</div>
+  </main>
+</div>
+{% endblock %}
+"""
+)
+
+WIDE = (
+    _BEGIN
+    + """<header class="dt-head">{{ embed(roots.head) }}</header>
+<div class="dt-wide">{{ embed(roots.views) }}</div>
+{{ embed(roots.address) }}
+{% endblock %}
+"""
+)
+
 SINGLE = (
-    "{% extends base %}\n{% block postamble %}<style>"
-    + STYLE
-    + """</style>{% endblock %}
-{% block contents %}
-<script>"""
-    + SCRIPT
-    + """</script>
-<header class="dt-head">{{ embed(roots.head) }}</header>
+    _BEGIN
+    + """<header class="dt-head">{{ embed(roots.head) }}</header>
 <div class="dt-single">{{ embed(roots.views) }}</div>
 {% endblock %}
 """

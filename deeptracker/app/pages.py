@@ -1,7 +1,9 @@
-"""From a path to a page: the explorer for a run, the catalogue for a folder of runs."""
+"""From a path to a page: the explorer of a run, the catalogue of a folder, a live run, several runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ import panel as pn
 from bokeh.models import Div
 
 from deeptracker.app.catalogue import catalogue_html
+from deeptracker.app.compare import Compare
 from deeptracker.app.explorer import Explorer
-from deeptracker.app.frame import EXPLORER, SINGLE
-from deeptracker.errors import NotARunError, RunError
+from deeptracker.app.frame import EXPLORER, LIVE, SINGLE, WIDE
+from deeptracker.app.live import EVERY, Live
+from deeptracker.errors import DeepTrackerError, InputError, NotARunError, RunError
 from deeptracker.store import list_runs, open_run, place_of
 from deeptracker.store.place import Place
+from deeptracker.view.heading import note
 from deeptracker.view.timeline import FONT
 
 
@@ -28,7 +33,62 @@ def page(path: str | Path) -> Any:
     ------
     RunError : the path is neither a run nor a folder with runs.
     """
-    return explorer(open_run(path)) if is_run(path) else folder(place_of(path))
+    if is_run(path):
+        return explorer(open_run(path))
+    chosen = _asked(path)
+    return explorer(chosen[0]) if chosen else folder(place_of(path))
+
+
+def live_page(path: str | Path) -> Any:
+    """A page on a training that goes on; of a folder, ``?run=NAME`` chooses the run.
+
+    Raises
+    ------
+    RunError : the path is neither a run nor a folder with runs.
+    """
+    if not is_run(path):
+        chosen = _asked(path)
+        if not chosen:
+            return folder(place_of(path))
+        path = str(chosen[0].path)
+    view = Live(path)
+    template = _template(LIVE, view.run.path.name)
+    for name, part in (("head", view.head), ("status", view.status), ("alerts", view.alerts)):
+        template.add_panel(name, pn.pane.Bokeh(part, sizing_mode="stretch_width", margin=0))
+    template.add_panel("events", view.list)
+    template.add_panel("band", view.band)
+    template.add_panel("views", view.views)
+    if pn.state.curdoc is not None:
+        pn.state.add_periodic_callback(view.look, EVERY)
+    return template
+
+
+def compare_page(paths: Sequence[str | Path]) -> Any:
+    """A page on several runs side by side.
+
+    Parameters
+    ----------
+    paths : runs, and folders of runs; of one folder, ``?run=NAME&run=NAME…`` chooses some of its runs.
+
+    Raises
+    ------
+    RunError : a path is neither a run nor a folder with runs.
+    """
+    runs: list[Any] = []
+    for path in paths:
+        if is_run(path):
+            runs.append(open_run(path))
+        else:
+            runs += _asked(path) or [open_run(place_of(path) / name) for name in list_runs(path)["name"]]
+    try:
+        view = Compare(runs, pn.state.session_args or {})
+    except InputError as error:
+        return message("compare", str(error))
+    template = _template(WIDE, "compare")
+    template.add_panel("head", _head(f"{len(runs)} runs"))
+    template.add_panel("views", view.views)
+    template.add_panel("address", view.address)
+    return template
 
 
 def is_run(path: str | Path) -> bool:
@@ -44,9 +104,11 @@ def is_run(path: str | Path) -> bool:
 
 def explorer(run: Any) -> Any:
     """The explorer page of an opened run; its address holds what is selected."""
-    view = Explorer(run, pn.state.session_args or {})
-    template = pn.Template(EXPLORER)
-    template.add_variable("app_title", f"DeepTracker · {run.path.name}")
+    try:
+        view = Explorer(run, pn.state.session_args or {})
+    except DeepTrackerError as error:  # a damaged part: said on the page, where the reader is
+        return message(run.path.name, str(error))
+    template = _template(EXPLORER, run.path.name)
     template.add_panel("head", pn.pane.Bokeh(view.head(), sizing_mode="stretch_width"))
     template.add_panel("address", view.address)
     template.add_panel("chips", view.chips)
@@ -55,24 +117,43 @@ def explorer(run: Any) -> Any:
     template.add_panel("events", view.list)
     template.add_panel("band", pn.pane.Bokeh(view.band.layout, sizing_mode="stretch_width", margin=0))
     template.add_panel("views", view.views)
-    template.title = f"DeepTracker · {run.path.name}"
     return template
 
 
 def folder(path: Place) -> Any:
-    """The catalogue of a folder; with ``?run=NAME`` in the address, that run's explorer."""
-    wanted = (pn.state.session_args or {}).get("run")
-    if wanted:
-        name = wanted[0].decode("utf-8", "replace")
-        known = set(list_runs(path)["name"])
-        if name in known:  # a name from the list, never a path from the address
-            return explorer(open_run(path / name))
-    template = pn.Template(SINGLE)
-    template.title = f"DeepTracker · {path.name}"
-    head = f'<div style="font-family:{FONT};color:#fff"><b>DeepTracker</b> · {path.name}</div>'
-    template.add_panel("head", pn.pane.Bokeh(Div(text=head), sizing_mode="stretch_width"))
+    """The catalogue of a folder."""
+    template = _template(SINGLE, path.name)
+    template.add_panel("head", _head(path.name))
     template.add_panel("views", pn.pane.HTML(catalogue_html(list_runs(path)), sizing_mode="stretch_width"))
     return template
 
 
-__all__ = ["RunError", "explorer", "folder", "is_run", "page"]
+def message(name: str, text: str) -> Any:
+    """A page that says why there is no other."""
+    template = _template(SINGLE, name)
+    template.add_panel("head", _head(name))
+    template.add_panel("views", pn.pane.Bokeh(note(escape(text)), sizing_mode="stretch_width"))
+    return template
+
+
+def _asked(path: str | Path) -> list[Any]:
+    """Runs of a folder that the address names: names from the list, never paths from the address."""
+    wanted = [name.decode("utf-8", "replace") for name in (pn.state.session_args or {}).get("run", [])]
+    if not wanted:
+        return []
+    known = set(list_runs(path)["name"])
+    return [open_run(place_of(path) / name) for name in dict.fromkeys(wanted) if name in known]
+
+
+def _template(text: str, name: str) -> Any:
+    template = pn.Template(text)
+    template.title = f"DeepTracker · {name}"
+    return template
+
+
+def _head(name: str) -> Any:
+    head = f'<div style="font-family:{FONT};color:#fff"><b>DeepTracker</b> · {escape(name)}</div>'
+    return pn.pane.Bokeh(Div(text=head), sizing_mode="stretch_width")
+
+
+__all__ = ["RunError", "compare_page", "explorer", "folder", "is_run", "live_page", "message", "page"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from panel.io.server import get_server
 
-from deeptracker.app.pages import is_run, page
+from deeptracker.app.pages import compare_page, is_run, live_page, page
 from deeptracker.errors import InputError
 
 TRIES = 50
@@ -70,7 +70,7 @@ def server(
     if password is not None:  # without a secret for its cookies, basic authentication answers every request with 500
         options = {"basic_auth": password, "cookie_secret": secrets.token_hex(32)}
     return get_server(
-        {"/": lambda: page(path)},
+        {"/": lambda: page(path), "/live": lambda: live_page(path), "/compare": lambda: compare_page([path])},
         port=port,
         address=host,
         websocket_origin=sorted(known | set(origins)),
@@ -94,6 +94,8 @@ def serve(
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the explorer of a run, or the catalogue of a folder, until interrupted.
+
+    Under ``/live`` lies the page of a training that goes on, under ``/compare`` the runs of a folder side by side.
 
     Parameters
     ----------

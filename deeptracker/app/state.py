@@ -16,41 +16,8 @@ LONGEST = 512
 TOGETHER = ("start", "stop", "event", "pins", "layers", "filters", "classes", "images")
 
 
-class State(param.Parameterized):
-    """The selection, and how it is shown. Every change that is made together is told together.
-
-    ``start``/``stop`` are the iterations that are visible (None: the whole run), ``filters`` are texts
-    ``layer:channel``, the last entry of ``layers`` and ``classes`` is the one that is open.
-    """
-
-    event = param.Integer(0, bounds=(0, None), doc="rank of the open event, 0 for none")
-    start = param.Number(None, allow_None=True)
-    stop = param.Number(None, allow_None=True)
-    pins = param.List([], item_type=int, doc="iterations that are held")
-    layers = param.List([], item_type=str)
-    filters = param.List([], item_type=str)
-    classes = param.List([], item_type=str)
-    images = param.List([], item_type=str)
-
-    axis = param.Selector(default="iteration", objects=["iteration", "epoch", "samples", "time"])
-    smooth = param.Selector(default="0", objects=["0", "0.6", "0.9", "0.99"])
-    loss = param.Selector(default="log", objects=["log", "linear"])
-    statistic = param.String("", doc="statistic of the layers; empty: what the view opens with")
-    look = param.Selector(default="strips", objects=["strips", "horizon", "band", "ratios", "weights", "gradients"])
-    level = param.Selector(default="layer", objects=["layer", "block", "stage"])
-    opened = param.List([], item_type=str, doc="blocks and stages that are shown as what is in them")
-    only = param.String("", doc="a regular expression on the names of rows")
-    across = param.String("", doc="statistic to the right in trajectories")
-    up = param.String("", doc="statistic upwards in trajectories")
-    share = param.String("", doc="quantity whose shares are stacked")
-    order = param.Selector(default="usual", objects=["usual", "own", "similarity", "accuracy", "forgetting"])
-    grouped = param.Selector(default="class", objects=["class", "cluster"])
-    among = param.String("", doc="a regular expression on the names of classes")
-    of = param.Selector(default="class", objects=["class", "event", "chosen"])
-    form = param.Selector(default="net", objects=["net", "cabinet"])
-    sort = param.Selector(default="strength", objects=["strength", "channel", "mean", "last"])
-    scale = param.Selector(default="shared", objects=["shared", "layer", "filter", "iteration"])
-    show = param.String("", doc="change or value; empty: what the view opens with")
+class Query(param.Parameterized):
+    """Parameters that an address holds. Every change that is made together is told together."""
 
     def query(self) -> str:
         """The part of an address that reproduces this page: what differs from the usual, in a fixed order."""
@@ -92,10 +59,54 @@ class State(param.Parameterized):
                     values[name] = [*dict.fromkeys([*values[name], kept])]
                 else:
                     values[name] = kept
-        if values["start"] is None or values["stop"] is None or values["start"] >= values["stop"]:
-            values["start"] = values["stop"] = None
-        self.param.update(**values)
+        self.param.update(**self.mended(values))
         return out
+
+    def mended(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Values that fit together."""
+        return values
+
+
+class State(Query):
+    """The selection, and how it is shown. Every change that is made together is told together.
+
+    ``start``/``stop`` are the iterations that are visible (None: the whole run), ``filters`` are texts
+    ``layer:channel``, the last entry of ``layers`` and ``classes`` is the one that is open.
+    """
+
+    event = param.Integer(0, bounds=(0, None), doc="rank of the open event, 0 for none")
+    start = param.Number(None, allow_None=True)
+    stop = param.Number(None, allow_None=True)
+    pins = param.List([], item_type=int, doc="iterations that are held")
+    layers = param.List([], item_type=str)
+    filters = param.List([], item_type=str)
+    classes = param.List([], item_type=str)
+    images = param.List([], item_type=str)
+
+    axis = param.Selector(default="iteration", objects=["iteration", "epoch", "samples", "time"])
+    smooth = param.Selector(default="0", objects=["0", "0.6", "0.9", "0.99"])
+    loss = param.Selector(default="log", objects=["log", "linear"])
+    statistic = param.String("", doc="statistic of the layers; empty: what the view opens with")
+    look = param.Selector(default="strips", objects=["strips", "horizon", "band", "ratios", "weights", "gradients"])
+    level = param.Selector(default="layer", objects=["layer", "block", "stage"])
+    opened = param.List([], item_type=str, doc="blocks and stages that are shown as what is in them")
+    only = param.String("", doc="a regular expression on the names of rows")
+    across = param.String("", doc="statistic to the right in trajectories")
+    up = param.String("", doc="statistic upwards in trajectories")
+    share = param.String("", doc="quantity whose shares are stacked")
+    order = param.Selector(default="usual", objects=["usual", "own", "similarity", "accuracy", "forgetting"])
+    grouped = param.Selector(default="class", objects=["class", "cluster"])
+    among = param.String("", doc="a regular expression on the names of classes")
+    of = param.Selector(default="class", objects=["class", "event", "chosen"])
+    form = param.Selector(default="net", objects=["net", "cabinet"])
+    sort = param.Selector(default="strength", objects=["strength", "channel", "mean", "last"])
+    scale = param.Selector(default="shared", objects=["shared", "layer", "filter", "iteration"])
+    show = param.String("", doc="change or value; empty: what the view opens with")
+
+    def mended(self, values: dict[str, Any]) -> dict[str, Any]:
+        if values["start"] is None or values["stop"] is None or values["start"] >= values["stop"]:
+            return {**values, "start": None, "stop": None}
+        return values
 
     def add(self, name: str, value: Any, *, keep: bool = False) -> None:
         """Choose an entry of a list: alone, or beside those that are there; again: take it away."""
@@ -142,4 +153,4 @@ def _value(parameter: Any, text: str, known: Sequence[str] | None) -> Any:
     return text if known is None or text in known else None
 
 
-__all__ = ["State"]
+__all__ = ["Query", "State"]

@@ -57,6 +57,11 @@ class Clock:
         for axis in self.axes:
             axis.axis_label = LABELS[self.shown]
 
+    def grow(self, run: Any, start: float, stop: float) -> None:
+        """Count what was recorded since, too."""
+        self.run, self.start, self.stop = run, start, stop
+        self.use(self.shown)
+
     def _line(self, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Knots (iteration, unit), never falling; beyond the first and last record as steep as on average."""
         name = _NAMES[kind]

@@ -22,10 +22,11 @@ html, body {{ margin: 0; height: 100%; background: #f4f5f7; color: {palettes.INK
 .dt-line {{ display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 24px; padding: 3px 0; }}
 .dt-line > div:first-child {{ flex: 1 1 320px; min-width: 0; }}
 .dt-views {{ overflow-y: auto; overflow-x: hidden; padding: 0 12px 40px 12px; min-width: 0; }}
+.dt-wide {{ padding: 6px 18px 40px; background: #fff; }}
 .dt-single {{ max-width: 1180px; margin: 0 auto; padding: 16px; }}
 .dt-dark body {{ background: #14171b; }}
 .dt-dark {{ --dt-image-filter: invert(1) hue-rotate(180deg); }}
-.dt-dark .dt-page > .dt-list, .dt-dark .dt-page > .dt-main, .dt-dark .dt-single {{
+.dt-dark .dt-page > .dt-list, .dt-dark .dt-page > .dt-main, .dt-dark .dt-single, .dt-dark .dt-wide {{
   filter: invert(0.92) hue-rotate(180deg); }}
 #dt-keys {{ position: fixed; right: 22px; bottom: 22px; z-index: 9; background: {palettes.INK}; color: #fff;
   border-radius: 8px; padding: 12px 16px; font: 13px {FONT}; box-shadow: 0 4px 18px rgba(0, 0, 0, .3); }}

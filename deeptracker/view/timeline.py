@@ -62,6 +62,20 @@ class Timeline:
             args={"range": self.x_range, "start": self.full[0], "end": self.full[1]}, code="range.setv({start, end})"
         )
 
+    def grow(self, run: Any) -> None:
+        """Take in what was recorded since: the range reaches to the new end, unless somebody zoomed in."""
+        whole = (self.x_range.start, self.x_range.end) == self.full
+        start, stop = reach(run)
+        pad = (stop - start) * 0.004
+        self.full = (start - pad, stop + pad)
+        self.x_range.update(bounds=self.full, reset_start=self.full[0], reset_end=self.full[1])
+        if whole:
+            self.x_range.update(start=self.full[0], end=self.full[1])
+        self.onsets.data = {"x": [int(e["iteration"]) for e in anomalies(run)]}
+        self.labels.data = {"x": [int(e["iteration"]) for e in labels(run)]}
+        self._reset.args = {"range": self.x_range, "start": self.full[0], "end": self.full[1]}
+        self.clock.grow(run, *self.full)
+
     def select(self, start: float, stop: float) -> None:
         """Mark the iterations of an event in every figure."""
         self.selection.data = {"x0": [start], "x1": [stop]}

@@ -53,6 +53,17 @@ class Overview:
         for plot in (self.lane, self.curves):
             plot.on_event(Tap, tapped)
 
+    def grow(self, run: Any) -> None:
+        """Take in what was recorded since; the timeline has grown already."""
+        self.run = run
+        self.whole.update(bounds=self.timeline.full, start=self.timeline.full[0], end=self.timeline.full[1])
+        if (said := self.lane.select_one({"name": "not analysed"})) is not None:
+            said.visible = documents(run) is None
+        self.marks.data = _marks(anomalies(run), self.timeline.full)
+        self.rates = rates(run, self.timeline, self.whole)
+        self._brush(self.rates)
+        self.redraw()
+
     def redraw(self, *, scale: str = "log", smooth: float = 0.0) -> None:
         """The curves with another axis of the loss, or smoothed."""
         self.curves = curves(self.run, self.timeline, self.whole, scale=scale, smooth=smooth)
@@ -72,19 +83,7 @@ def _lane(run: Any, timeline: Timeline, whole: Range1d) -> tuple[Any, ColumnData
     plot = timeline.figure(LANE, zoom=False, marks=False, x_range=whole, y_range=Range1d(0, 1))
     plot.yaxis.visible, plot.outline_line_color = False, None
     found = anomalies(run)
-    onsets = [float(e["iteration"]) for e in found]
-    source = ColumnDataSource(
-        {
-            "x": onsets,
-            "y": [0.5] * len(found),
-            "rank": [str(e["rank"]) for e in found],
-            "text": _captions(found, timeline.full),
-            "fill": [palettes.INK] * len(found),
-            "cause": [words.cause(e["cause"]) for e in found],
-            "where": [words.where(e) for e in found],
-        },
-        name="events",
-    )
+    source = ColumnDataSource(_marks(found, timeline.full), name="events")
     plot.scatter(
         "x", 0.08, source=timeline.pins, marker="inverted_triangle", size=9, fill_color=palettes.PIN, line_color=None
     )
@@ -109,6 +108,7 @@ def _lane(run: Any, timeline: Timeline, whole: Range1d) -> tuple[Any, ColumnData
     )
     if documents(run) is None:
         plot.text(
+            name="not analysed",
             x=[timeline.full[0]],
             y=[0.5],
             text=["not analysed yet: no events"],
@@ -117,6 +117,19 @@ def _lane(run: Any, timeline: Timeline, whole: Range1d) -> tuple[Any, ColumnData
             text_baseline="middle",
         )
     return plot, source
+
+
+def _marks(found: list[dict[str, Any]], full: tuple[float, float]) -> dict[str, list[Any]]:
+    """Where and how each event is marked."""
+    return {
+        "x": [float(e["iteration"]) for e in found],
+        "y": [0.5] * len(found),
+        "rank": [str(e["rank"]) for e in found],
+        "text": _captions(found, full),
+        "fill": [palettes.INK] * len(found),
+        "cause": [words.cause(e["cause"]) for e in found],
+        "where": [words.where(e) for e in found],
+    }
 
 
 def _captions(found: list[dict[str, Any]], full: tuple[float, float]) -> list[str]:

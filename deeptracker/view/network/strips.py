@@ -141,6 +141,12 @@ class Strips:
         """The recorded group that the rows are read from."""
         return self.values.group if hasattr(self.look, "values") else "layers/full"
 
+    def grow(self, run: Any) -> None:
+        """Take in what was recorded since."""
+        self.run = run
+        shown = {"variable": self.values.variable, "show": self.values.show} if hasattr(self.look, "values") else {}
+        self.update(self.timeline.x_range.start, self.timeline.x_range.end, **shown)
+
     def expression(self) -> str:
         """The xarray expression over ``run`` that gives the numbers of the rows as they are drawn."""
         if self._read is not None:

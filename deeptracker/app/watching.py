@@ -1,0 +1,113 @@
+"""Analyses of a live run for the pages of one server, made by a process of its own: no gesture waits for them.
+
+``python -m deeptracker.app.watching RUN`` prints a line of JSON for each update of ``deeptracker.follow``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+Event = dict[str, Any]
+
+_watches: dict[str, Watch] = {}
+_lock = threading.Lock()
+
+
+@dataclass
+class Watch:
+    """What is known of a run by now: ``updates`` counts analyses, ``told`` are all events, ``alerts`` those that came
+    up while it was watched, each with the number of its update; ``problem`` says why there are no more.
+    """
+
+    path: str
+    updates: int = 0
+    iteration: int = -1
+    seconds: float = 0.0
+    told: list[Event] = field(default_factory=list)
+    alerts: list[tuple[int, Event]] = field(default_factory=list)
+    problem: str = ""
+    done: bool = False
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Begin to analyse, and to listen."""
+        command = [sys.executable, "-u", "-m", "deeptracker.app.watching", self.path]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        threading.Thread(target=self._listen, daemon=True, name=f"watching {self.path}").start()
+
+    def _listen(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        last = ""
+        with self.process.stdout as lines:
+            for line in lines:
+                last = line.strip() or last
+                try:
+                    update = json.loads(line)
+                except ValueError:
+                    continue
+                self.take(update)
+        self.done = True
+        if self.process.wait() and not self.problem:
+            self.problem = last[:300]
+
+    def take(self, update: dict[str, Any]) -> None:
+        """An update as ``main`` prints it."""
+        if "problem" in update:
+            self.problem = str(update["problem"])
+            return
+        self.updates += 1
+        self.told, self.iteration, self.seconds = update["told"], update["iteration"], update["seconds"]
+        self.alerts += [(self.updates, event) for event in update["new"]]
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+
+def watch(path: str) -> Watch:
+    """The watch of a run: one for all sessions of this server."""
+    with _lock:
+        if path not in _watches:
+            _watches[path] = Watch(path)
+            _watches[path].start()
+        return _watches[path]
+
+
+@atexit.register
+def stop_all() -> None:
+    """End all watches."""
+    with _lock:
+        for one in _watches.values():
+            one.stop()
+        _watches.clear()
+
+
+def main(path: str) -> None:
+    """Print each update of a run as a line of JSON, until its training has ended."""
+    from deeptracker.errors import DeepTrackerError
+    from deeptracker.following import follow
+
+    try:
+        for update in follow(path, every=3.0):
+            line = {
+                "told": update.told, "new": update.new, "iteration": update.iteration, "seconds": update.seconds,
+            }  # fmt: skip
+            print(json.dumps(line), flush=True)
+    except DeepTrackerError as error:
+        print(json.dumps({"problem": str(error)}), flush=True)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+
+__all__ = ["Watch", "stop_all", "watch"]

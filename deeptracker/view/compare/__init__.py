@@ -1,0 +1,1 @@
+"""Several runs side by side: curves, one layer of each, differences, parameters that differ."""

@@ -1,0 +1,115 @@
+"""The live page: what was committed is drawn, events of the analysis become alerts, a zoom is left alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import growing
+import numpy as np
+import pytest
+
+from deeptracker.app import watching
+from deeptracker.app.live import Live
+from deeptracker.app.watching import Watch
+
+EVENT: dict[str, Any] = {
+    "rank": 1, "kind": "anomaly", "cause": "dead-filters", "iteration": 120, "end": 130, "known_at": 125,
+    "layers": ["conv1"], "filters": [], "classes": [], "images": [], "false_per_1000": 0.01, "evidence": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    growing.record(tmp_path / "run", 0, 200, None)
+    return tmp_path / "run"
+
+
+def drawn(live: Live) -> float:
+    """Where the strips end."""
+    assert live.strips is not None
+    data = next(iter(live.strips.sources.values())).data
+    return float(data["x"][0] + data["dw"][0])
+
+
+def test_live__takes_in_what_was_recorded_since(run: Path) -> None:
+    live = Live(run, Watch(str(run)))
+    assert live.look() is False
+    before, figures = drawn(live), list(live.strips.figures) if live.strips is not None else []
+    growing.record(run, 200, 420, None)
+    live.pause = 0
+    assert live.look() is True
+    assert before == 200
+    assert drawn(live) == 420
+    assert live.strips is not None
+    assert live.strips.figures == figures  # drawn into the same figures
+    assert (live.timeline.x_range.start, live.timeline.x_range.end) == live.timeline.full
+    assert live.timeline.full[1] >= 420
+    assert "iteration 419" in live.status.text
+    loss = max(
+        (np.asarray(r.data_source.data["x"]) for r in live.overview.curves.renderers if "x" in r.data_source.data),
+        key=len,
+    )
+    assert loss.max() >= 415
+
+
+def test_live__a_zoom_stays_where_it_is(run: Path) -> None:
+    live = Live(run, Watch(str(run)))
+    live.timeline.show(50, 90)
+    growing.record(run, 200, 300, None)
+    live.pause = 0
+    live.look()
+    assert (live.timeline.x_range.start, live.timeline.x_range.end) == (50, 90)
+    assert live.timeline.x_range.bounds == live.timeline.full
+
+
+def test_live__an_event_that_comes_up_is_an_alert_and_a_label_is_not(run: Path) -> None:
+    watched = Watch(str(run))
+    live = Live(run, watched)
+    assert "first analysis is under way" in live.list.before
+    label = {**EVENT, "kind": "label", "cause": "lr-drop", "iteration": 60}
+    watched.take({"told": [EVENT, label], "new": [EVENT, label], "iteration": 199, "seconds": 0.4})
+    live.pause = 0
+    live.look()
+    assert "Dead filters" in live.alerts.text
+    assert "Learning-rate" not in live.alerts.text
+    assert len(live.list.cards) == 1
+    assert "1 event by now" in live.list.before
+    late = Live(run, watched)  # somebody who comes later has the list, no alert of old
+    assert late.alerts.text == ""
+    assert len(late.list.cards) == 1
+
+
+def test_live__a_run_that_vanishes_is_said(run: Path) -> None:
+    live = Live(run, Watch(str(run)))
+    run.rename(run.with_name("gone"))
+    assert live.look() is False
+    assert "cannot be read" in live.status.text
+
+
+def test_watching__prints_updates_as_json_and_says_what_went_wrong(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching.main(str(tmp_path / "nowhere"))
+    watched = Watch("x")
+    watched.take(json.loads(capsys.readouterr().out))
+    assert "nowhere" in watched.problem
+    command = [
+        sys.executable,
+        "-c",
+        'print(\'no json\'); print(\'{"told": [], "new": [], "iteration": 5, "seconds": 1}\')',
+    ]
+    real = watching.subprocess.Popen
+    monkeypatch.setattr(watching.subprocess, "Popen", lambda _, **options: real(command, **options))
+    watched = Watch("y")
+    watched.start()
+    assert watched.process is not None
+    watched.process.wait(30)
+    for _ in range(100):
+        if watched.done:
+            break
+        time.sleep(0.05)
+    assert (watched.updates, watched.iteration, watched.problem) == (1, 5, "")
