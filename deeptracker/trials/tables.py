@@ -47,6 +47,7 @@ def _overall(figures: Figures) -> str:
     row("layer@3", (figures.layer(large[name], 3) for name in columns))
     row("average precision of filters (dead)", (figures.precision(large[name]) for name in columns))
     row("class@1 (flip, withheld, validation images)", (figures.class_(large[name]) for name in columns))
+    row("the same, a withheld class dated by its planting", (figures.class_planted(large[name]) for name in columns))
     row("class@3", (figures.class_(large[name], 3) for name in columns))
     row("cause, macro-F1", (f"{figures.causes(name):.2f}" for name in columns))
     words = "\n".join(f"- *{name}*: {SETTINGS[name].words}" for name in figures.settings)

@@ -158,6 +158,26 @@ def test_figures__recall_counts_faults_with_an_effect_and_bounds_it_over_bases(t
     assert (share.low, share.high) == (0, 1)
 
 
+def test_figures__a_withheld_class_can_be_dated_by_its_planting(tmp_path: Path) -> None:
+    one = result(1, None)
+    one["truth"] = {
+        **one["truth"],
+        "fault": "class-withheld",
+        "classes": ["3"],
+        "channels": [],
+        "layers": [],
+        "iteration": 100,
+    }
+    one["effect"] = {**one["effect"], "onset": 109}
+    one["events"] = [event(101, cause="missing-class", classes=["3"])]
+    figures = Figures([one], tmp_path)
+    assert figures.class_([one]).value == 0
+    assert figures.class_planted([one]).value == 1
+    assert one["verdict"]["place"] is None  # the figure itself is left as it was
+    late = {**one, "events": [event(103, cause="missing-class", classes=["3"])]}
+    assert figures.class_planted([late]).value == 0
+
+
 def test_figures__false_alarms_are_counted_from_where_there_can_be_any(tmp_path: Path) -> None:
     clean = [result(None, None, fault="none") for _ in range(20)]
     assert Figures(clean, tmp_path).false_alarms() == (0, 20_000)
