@@ -20,6 +20,8 @@ from deeptracker.view.network.layer_values import told
 from deeptracker.view.places import layers_of
 from deeptracker.view.timeline import Timeline
 
+PAUSE = 30
+"""Milliseconds between a gesture's effect and what follows from it elsewhere, and between two of those."""
 BESIDE: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
 """Where controls stand beside a heading."""
 
@@ -35,6 +37,7 @@ class Context:
     view: str | None
     known: dict[str, list[str]] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
+    waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def open_event(self, rank: int) -> None:
         """Select an event and what it names; 0, or the open one, closes it."""
@@ -64,6 +67,26 @@ class Context:
     def within(self, start: float, stop: float) -> tuple[float, float]:
         """A range of iterations, cut to the run."""
         return max(self.timeline.full[0], start), min(self.timeline.full[1], stop)
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Do what a gesture brings with it once its own effect is on the way to the browser.
+
+        What is asked for again before that is done once. Without a server it is done at once.
+        """
+        document = self.timeline.x_range.document
+        if document is None or document.session_context is None:
+            work()
+        elif work not in self.waiting:
+            self.waiting.append(work)
+            if len(self.waiting) == 1:
+                document.add_timeout_callback(self._next, PAUSE)
+
+    def _next(self) -> None:
+        work = self.waiting.pop(0)
+        document = self.timeline.x_range.document
+        if self.waiting and document is not None:
+            document.add_timeout_callback(self._next, PAUSE)
+        work()
 
     def told(self) -> None:
         """Say that a person's verdict on an event has changed."""
@@ -109,6 +132,9 @@ class Section:
         self.state, self.timeline = context.state, context.timeline
         self.parts: list[Any] = []
 
+    def complete(self) -> None:
+        """What can wait until the page is there."""
+
     def head(self, title: str, text: str, scales: Sequence[Any] = (), signs: Sequence[str] = ()) -> Div:
         """The heading of the section, with what a first visit should know and the expression behind the chart."""
         name = self.name.removeprefix("section-")
@@ -123,10 +149,6 @@ class Section:
         """In place of figures: what is missing, and what brings it."""
         self.there = False
         self.parts = [pane(heading(title, text)), pane(note(missing))]
-
-    def column(self) -> Any:
-        """All parts, one under the other."""
-        return pn.Column(*self.parts, sizing_mode="stretch_width", margin=0, name=self.name)
 
 
 def pane(model: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -23,6 +24,7 @@ from deeptracker.app.sections.images import ImagesSection
 from deeptracker.app.sections.layers import LayersSection
 from deeptracker.app.sections.scalars import ScalarsSection
 from deeptracker.app.sections.trajectory import TrajectorySection
+from deeptracker.view import pages
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import FULL
 
@@ -32,6 +34,13 @@ SECTIONS: tuple[type[Section], ...] = (
     EventSection, LayersSection, ClassesSection, FiltersSection, ImagesSection, AnswersSection, CubeSection,
     TrajectorySection, ScalarsSection, ArchitectureSection,
 )  # fmt: skip
+LACKING: dict[type[Section], Callable[[Any], str]] = {
+    LayersSection: pages.missing_layers, FiltersSection: pages.missing_filters,
+    ClassesSection: pages.missing_validation, CubeSection: pages.missing_cube,
+}  # fmt: skip
+"""What says that a run lacks what a section shows."""
+FIRST = 3
+"""Sections that are seen when the page opens; the others are made once it is there."""
 
 
 class Explorer:
@@ -41,9 +50,12 @@ class Explorer:
     ----------
     run : an opened run; parts that it lacks are replaced by a note on what brings them.
     arguments : of the request: the state that its address names.
+    whole : whether all sections are made at once; else ``complete`` makes those that are not seen at first.
     """
 
-    def __init__(self, run: Any, arguments: Mapping[str, Sequence[bytes]] | None = None) -> None:
+    def __init__(
+        self, run: Any, arguments: Mapping[str, Sequence[bytes]] | None = None, *, whole: bool = True
+    ) -> None:
         self.run, self.context = run, context(run)
         self.state, self.timeline = self.context.state, self.context.timeline
         self._together()
@@ -54,13 +66,19 @@ class Explorer:
         self.list.selected = self.state.event
         self.chips = Chips(self.state, self.context.events, sizing_mode="stretch_width", margin=(2, 0, 0, 0))
         self.band = Band(self.context)
-        self.sections = [section(self.context) for section in SECTIONS]
+        # Each section is a root of the page of its own: what changes in one lays out no other anew.
         # What there is comes first; what is missing is said after it.
-        ordered = sorted((s for s in self.sections if s.parts), key=lambda section: not section.there)
-        self.views = pn.Column(*(s.column() for s in ordered), sizing_mode="stretch_width", margin=0)
+        ordered = sorted(SECTIONS, key=lambda kind: bool(LACKING.get(kind, lambda _: "")(run)))
+        self.views = [pn.Column(sizing_mode="stretch_width", margin=0, name=kind.name) for kind in ordered]
+        self.sections: list[Section] = []
+        self.head = Div(text="", sizing_mode="stretch_width", margin=0, stylesheets=[FULL])
+        for kind in SECTIONS[:FIRST]:
+            self._add(kind)
         self._waiting = False
         self._link()
         self._show_range()
+        if whole:
+            self.complete()
         if left_out:
             self.chips.said = f"Not in this run, left out: {', '.join(left_out[:4])}"
 
@@ -111,11 +129,23 @@ class Explorer:
             start = stop = None
         self.state.param.update(start=start, stop=stop)
 
-    def head(self) -> Div:
-        """The run's name and its size, in one line."""
-        return Div(
-            text=head_html(self.run, [(s.name, s.title) for s in self.sections if s.parts and s.title != "Event"]),
-            sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=[FULL],
-        )
+    def complete(self, steps: Callable[[Callable[[], None]], object] | None = None) -> None:
+        """Make what is not seen at first: marks, and the sections further down.
+
+        Parameters
+        ----------
+        steps : called with each piece of the work; a server does one after the other, with gestures in between.
+        """
+        run = steps or (lambda piece: piece())
+        for section in self.sections[:FIRST]:
+            run(section.complete)
+        for kind in SECTIONS[len(self.sections) :]:
+            run(partial(self._add, kind))
+
+    def _add(self, kind: type[Section]) -> None:
+        """Fill the place of a section, and put it into the links on top."""
+        section = kind(self.context)
+        self.sections.append(section)
+        next(view for view in self.views if view.name == kind.name)[:] = section.parts
+        jumps = [(s.name, s.title) for s in self.sections if s.parts and s.title != "Event"]
+        self.head.text = head_html(self.run, jumps)

@@ -21,7 +21,9 @@ EXPLORER = (
       <div class="dt-line"><div>{{ embed(roots.chips) }}</div><div>{{ embed(roots.controls) }}</div></div>
       {{ embed(roots.band) }}
     </div>
-    <div class="dt-views">{{ embed(roots.views) }}</div>
+    <div class="dt-views">
+      {% for root in roots if root.name.startswith("section-") %}{{ embed(root) }}{% endfor %}
+    </div>
   </main>
 </div>
 {{ embed(roots.address) }}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -105,18 +106,31 @@ def is_run(path: str | Path) -> bool:
 def explorer(run: Any) -> Any:
     """The explorer page of an opened run; its address holds what is selected."""
     try:
-        view = Explorer(run, pn.state.session_args or {})
+        document = pn.state.curdoc
+        view = Explorer(run, pn.state.session_args or {}, whole=document is None)
     except DeepTrackerError as error:  # a damaged part: said on the page, where the reader is
         return message(run.path.name, str(error))
     template = _template(EXPLORER, run.path.name)
-    template.add_panel("head", pn.pane.Bokeh(view.head(), sizing_mode="stretch_width"))
+    template.add_panel("head", pn.pane.Bokeh(view.head, sizing_mode="stretch_width"))
     template.add_panel("address", view.address)
     template.add_panel("chips", view.chips)
     controls = pn.Row(view.band.controls, pn.pane.Bokeh(view.band.copy), margin=0)
     template.add_panel("controls", controls)
     template.add_panel("events", view.list)
     template.add_panel("band", pn.pane.Bokeh(view.band.layout, sizing_mode="stretch_width", margin=0))
-    template.add_panel("views", view.views)
+    for part in view.views:
+        template.add_panel(part.name, part)
+    if document is not None:
+
+        def later(piece: Callable[[], None]) -> None:
+            def unless_left() -> None:
+                session = document.session_context.session
+                if session is None or session.connection_count:
+                    piece()
+
+            document.add_next_tick_callback(unless_left)
+
+        pn.state.onload(partial(view.complete, later))
     return template
 
 

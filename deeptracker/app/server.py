@@ -12,8 +12,10 @@ from typing import Any
 
 from panel.io.server import get_server
 
+from deeptracker.app.explorer import Explorer
 from deeptracker.app.pages import compare_page, is_run, live_page, page
 from deeptracker.errors import InputError
+from deeptracker.store import open_run
 
 TRIES = 50
 
@@ -61,7 +63,8 @@ def server(
             f"host {host} can be reached from other machines: give a password, or allow_remote=True to serve the run "
             "to anybody who can reach it"
         )
-    is_run(path)
+    if is_run(path):
+        Explorer(open_run(path), whole=False)  # the first visitor waits for no import and no first read
     port = free_port(host, port)
     known = (
         {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if is_loopback(host) else {f"{host}:{port}"}

@@ -6,7 +6,7 @@
 
 from deeptracker.screen.level import CELLS, Level, choose
 from deeptracker.screen.opened import coordinate, extent, opened, sizes, units, variables
-from deeptracker.screen.reading import expression, forget, forget_values, read, rows, table
+from deeptracker.screen.reading import expression, expression_for, forget, forget_values, read, rows, table
 
 __all__ = [
     "CELLS",
@@ -14,6 +14,7 @@ __all__ = [
     "choose",
     "coordinate",
     "expression",
+    "expression_for",
     "extent",
     "forget",
     "forget_values",

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from deeptracker.screen.kept import Kept, hashable, state_of
 from deeptracker.screen.level import CELLS, within
 from deeptracker.screen.opened import coordinate, opened, sizes
 from deeptracker.screen.picking import pick
@@ -16,6 +17,9 @@ from deeptracker.screen.reading import table
 
 MOST_CELLS = 40_000
 """Abnormal (pass, class) cells of the top face that are drawn, those with most images."""
+
+
+_marks: Kept[xr.Dataset] = Kept(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,14 @@ def rule_counts(run: Any, view: str, k: int, least: NDArray[np.int64], most: int
     ``images``; the attribute ``k``. Of a run with more counts than a screen can read, only the cells that the cube
     marks are looked at.
     """
+    state = state_of(run)
+    if state is None:
+        return _rule_counts(run, view, k, least, most)
+    key = (state, view, k, hashable(least), most)
+    return _marks.get(key, lambda: _rule_counts(run, view, k, least, most), lambda _: 1).copy()
+
+
+def _rule_counts(run: Any, view: str, k: int, least: NDArray[np.int64], most: int) -> xr.Dataset:
     group = f"anomalies/validation/{view}/classes"
     found: list[tuple[int, str, str, int, int]] = []
     nearest = k

@@ -70,15 +70,8 @@ def read(
     ------
     MissingGroupError : the run lacks the group. InputError : it does not grow, or has no such variable.
     """
-    dataset = opened(run, group)
-    axis = axis_of(dataset)
-    if axis is None:
-        raise InputError(f"{group} is a table, it has no iterations: screen.table reads it")
-    _check(dataset, group, axis, names)
-    select = dict(select or {})
-    low, high = _span(dataset, axis, first, last)
-    width = sum(_width(dataset[name], axis, select) for name in names)
-    level = choose(run, group, low, high, pixels, width=width, reductions=len(reductions), cells=cells)
+    dataset, select = opened(run, group), dict(select or {})
+    level = _level(run, group, names, first, last, pixels, select, reductions, cells)
     state = state_of(run)
     key = None if state is None else (state, group, tuple(names), level, hashable(select), tuple(reductions))
 
@@ -87,6 +80,39 @@ def read(
 
     found = make() if key is None else _kept.get(key, make, lambda data: int(data.nbytes))
     return found.copy()
+
+
+def _level(
+    run: Any,
+    group: str,
+    names: Sequence[str],
+    first: float | None,
+    last: float | None,
+    pixels: int,
+    select: Select,
+    reductions: Sequence[str],
+    cells: int,
+) -> Level:
+    """The level that ``read`` reads."""
+    dataset = opened(run, group)
+    axis = axis_of(dataset)
+    if axis is None:
+        raise InputError(f"{group} is a table, it has no iterations: screen.table reads it")
+    _check(dataset, group, axis, names)
+    low, high = _span(dataset, axis, first, last)
+    width = sum(_width(dataset[name], axis, select) for name in names)
+    return choose(run, group, low, high, pixels, width=width, reductions=len(reductions), cells=cells)
+
+
+def expression_for(
+    run: Any, group: str, name: str, first: float | None = None, last: float | None = None, pixels: int = PIXELS,
+    *, select: Select | None = None,
+) -> str:  # fmt: skip
+    """``expression`` of what ``read`` would read, without reading it."""
+    select = dict(select or {})
+    level = _level(run, group, [name], first, last, pixels, select, REDUCTIONS, CELLS)
+    data = opened(run, group)[[name]].assign_attrs({"group": group, "level": level, "select": select})
+    return expression(data, name)
 
 
 def forget() -> None:
@@ -238,4 +264,4 @@ def _labels(dataset: xr.Dataset, names: Sequence[str], axis: str, select: Select
     return {dim: dataset[dim].values[select.get(dim, slice(None))] for dim in dims if dim in dataset.coords}
 
 
-__all__ = ["PIXELS", "expression", "forget", "forget_values", "read", "rows", "table"]
+__all__ = ["PIXELS", "expression", "expression_for", "forget", "forget_values", "read", "rows", "table"]

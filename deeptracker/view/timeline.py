@@ -52,6 +52,7 @@ class Timeline:
         self.x_range = Range1d(bounds=self.full, name="iterations")
         self.x_range.update(start=self.full[0], end=self.full[1], reset_start=self.full[0], reset_end=self.full[1])
         self.cursor = Span(dimension="height", line_color=palettes.INK, line_alpha=0.45, line_width=1)
+        self.cursor.syncable = False  # it moves with the mouse: nothing that a server has to hear of
         self.selection = ColumnDataSource({"x0": [], "x1": []}, name="selection")
         self.onsets = ColumnDataSource({"x": [int(e["iteration"]) for e in anomalies(run)]})
         self.labels = ColumnDataSource({"x": [int(e["iteration"]) for e in labels(run)]})

@@ -42,7 +42,7 @@ def test_expressions__stand_behind_the_buttons_of_the_page(analysed: Run) -> Non
     explorer = Explorer(analysed, {"classes": [b"class 1"]})
     shown: list[str] = []
     for section in explorer.sections:
-        for part in section.column():
+        for part in section.parts:
             for pane in getattr(part, "objects", [part]):
                 text = getattr(getattr(pane, "object", None), "text", None)
                 shown += [html.unescape(one) for one in COPY.findall(str(text))]

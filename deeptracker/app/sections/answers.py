@@ -37,13 +37,13 @@ class AnswersSection(Section):
         if rules.has_rules(self.run, self.view) or self.run.has(f"index/validation/{self.view}/classes"):
             self.parts = [pane(self.heading), self.box]
             self._draw()
-            self.state.param.watch(lambda *_: self._draw(), "classes")
+            self.state.param.watch(lambda *_: self.context.soon(self._draw), "classes")
         if len(self.names) > 1:
             self.matrices = pn.FlexBox(margin=0)
             self.mistakes = heading("Mistakes", MISTAKES)
             self.parts += [pane(self.mistakes), self.matrices]
             self._compare()
-            self.state.param.watch(lambda *_: self._compare(), ["pins", "event", "start", "stop"])
+            self.state.param.watch(lambda *_: self.context.soon(self._compare), ["pins", "event", "start", "stop"])
 
     def _draw(self) -> None:
         name = self.state.classes[-1] if self.state.classes else pages.suspect_class(self.run)

@@ -33,7 +33,7 @@ class ClassesSection(Section):
         self.view = context.view
         self.heading = heading("Classes", "")
         self.box = pn.Column(sizing_mode="stretch_width", margin=0)
-        self.rows = self._build()
+        self.rows = self._build(marks=False)
         fields = [select("order", list(ORDERS.items()), "classes")]
         if self.rows.clusters is not None:
             fields.append(select("grouped", GROUPED, "rows are"))
@@ -43,16 +43,21 @@ class ClassesSection(Section):
         self.parts = [pane(self.heading), *([controls] if several else []), self.box]
         self.state.param.watch(lambda *_: self._build(), ["order", "grouped", "among", "opened"])
 
-    def _build(self) -> ClassRows:
+    def complete(self) -> None:
+        """The marks, once the page is there."""
+        if self.rows is not None and not self.rows.marks.data:
+            self.rows.add_marks()
+
+    def _build(self, *, marks: bool = True) -> ClassRows:
         state, problem = self.state, ""
         try:
             rows = ClassRows(
                 self.run, self.view, self.timeline, order=state.order, level=state.grouped, opened=state.opened,
-                pattern=state.among,
+                pattern=state.among, marks=marks,
             )  # fmt: skip
         except InputError as error:
             problem = f" <b>{words.html(str(error))}</b>"
-            rows = ClassRows(self.run, self.view, self.timeline)
+            rows = ClassRows(self.run, self.view, self.timeline, marks=marks)
         clicks = "Click a cluster to open it." if state.grouped == "cluster" else "Click one."
         said = f"{pages.VALIDATION} {clicks}{problem}"
         self.heading.text = self.head("Classes", said, [rows.scale], pages.class_signs()).text

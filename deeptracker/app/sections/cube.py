@@ -88,6 +88,9 @@ class CubeSection(Section):
         self.cube.cut(chosen)
         if self.cabinet is not None:
             self.cabinet.show_cut(list(chosen.passes), list(chosen.layers), list(chosen.classes))
+        self.context.soon(self._strongest)
+
+    def _strongest(self) -> None:
         self.top_filters.text = strongest_html(self.run, self.state.pins)
 
     def _tap(self, face: str, tap: Any) -> None:

@@ -32,7 +32,7 @@ class EventSection(Section):
         self.parts = [self.box]
         self.verdict: Controls | None = None
         self.problem = Div(text="", sizing_mode="stretch_width", stylesheets=[FULL])
-        self.state.param.watch(lambda *_: self._open(), "event")
+        self.state.param.watch(lambda *_: self.context.soon(self._open), "event")
         self._open()
 
     def _open(self) -> None:

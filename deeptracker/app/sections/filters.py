@@ -70,7 +70,7 @@ class FiltersSection(Section):
             self.filters.pick(channel)
         self.layer.values = {"layer": layer}
         self.heading.text = self.head("Filters of one layer", pages.FILTERS).text
-        self._picture()
+        self.context.soon(self._picture)
 
     def expression(self) -> str:
         if self.filters is None or not self.filters.layer:

@@ -48,7 +48,7 @@ class ImagesSection(Section):
         ]
         self.images.plot.on_event(Tap, self._tap)
         self.label.param.watch(self._choose, "values")
-        self.state.param.watch(lambda *_: self._open(), ["classes", "images", "of", "event"])
+        self.state.param.watch(lambda *_: self.context.soon(self._open), ["classes", "images", "of", "event"])
         if self.state.of != "class":
             self._open()
 

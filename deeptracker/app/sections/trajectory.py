@@ -40,7 +40,7 @@ class TrajectorySection(Section):
         self.heading = heading("Trajectories", TEXT)
         self.parts = [titled(self.heading, controls), self.paths]
         self._draw()
-        self.state.param.watch(lambda *_: self._draw(), ["layers", "across", "up", "start", "stop"])
+        self.state.param.watch(lambda *_: self.context.soon(self._draw), ["layers", "across", "up", "start", "stop"])
         self._shares()
 
     def _usual(self, key: str) -> str:

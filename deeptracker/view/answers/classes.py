@@ -57,7 +57,7 @@ class ClassRows:
     order : of the classes, see ``screen.ordering.ORDERS``.
     level : ``class``, or ``cluster`` with the clusters named in ``opened`` (``cluster 3``) shown as their classes.
     pattern : a regular expression that the names of the shown classes match.
-    row : pixels of a row; default: what fits.
+    row : pixels of a row; default: what fits. marks : whether they are drawn at once; else ``add_marks`` does.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class ClassRows:
         opened: Sequence[str] = (),
         pattern: str = "",
         row: float | None = None,
+        marks: bool = True,
     ) -> None:
         self.run, self.view, self.timeline = run, view, timeline or Timeline(run)
         self.classes = ordered(run, view, order)
@@ -79,8 +80,15 @@ class ClassRows:
         count = len(self.rows)
         height = row or float(np.clip(MOST_PIXELS / max(count, 1), 0.1, 16))
         self.plot = self._plot(count, height)
-        self.marks = ColumnDataSource(self._marks())
-        self._draw_marks(min(height * 0.75, MARK[1]))
+        self.marks = ColumnDataSource({})
+        self._high = min(height * 0.75, MARK[1])
+        if marks:
+            self.add_marks()
+
+    def add_marks(self) -> None:
+        """Draw the marks of the two rules; in a long run they are a thousand small reads."""
+        self.marks.data = self._marks()
+        self._draw_marks(self._high)
 
     def _shares(self) -> tuple[Columns, NDArray[np.float32]]:
         """(columns, share wrong (column, row)); the scale is that of the classes."""

@@ -98,6 +98,7 @@ class Cabinet:
         self.filter_scale = count_scale(faces.front["filters"].values, "filters at the alarm level")
         self.lines = ColumnDataSource({"xs": [], "ys": []})
         self.said = Div(text="&nbsp;", width=FRONT[0], styles={"font": f"12px {FONT}", "color": palettes.MUTED})
+        self.said.syncable = False
         self.plot = self._plot()
 
     @property

@@ -209,7 +209,9 @@ class Cube:
         for face, source in self.cells.items():
             at = tuple(np.asarray(source.data[name], dtype=np.intp) for name in axes[face])
             kept = inside[face][at] if cut else np.ones(len(at[0]), bool)
-            source.data = {**source.data, "alpha": np.where(kept, 1.0, FADED)}
+            alpha = np.where(kept, 1.0, FADED)
+            if not np.array_equal(alpha, source.data["alpha"]):
+                source.data["alpha"] = alpha  # this column alone travels to the browser
 
     def cell_at(self, face: str, x: float, y: float) -> tuple[int | None, int | None, int | None]:
         """(pass, layer, class) positions of a place on a face; None for the axis that the face does not have."""
@@ -232,6 +234,8 @@ class Cube:
             )
             for name in ("top_class", "front_layer", "right_layer", "right_class")
         }
+        for span in spans.values():
+            span.syncable = False
         for plot, names in (
             (self.top, ("top_class",)),
             (self.front, ("front_layer",)),

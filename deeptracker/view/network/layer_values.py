@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
 from deeptracker.screen import extent, read, sizes, table, units, variables
+from deeptracker.screen.kept import Kept, state_of
 from deeptracker.view import words
 from deeptracker.view.columns import Columns, columns
 from deeptracker.view.network.change import WINDOW, Usual, is_positive, learning_rate_steps, usual
@@ -28,6 +29,10 @@ GROUPS = {
     "stage": ("index/stages",),
 }
 PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
+
+
+_known: Kept[list[str]] = Kept(32)
+_scales: Kept[tuple[bool, Scale]] = Kept(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +59,23 @@ class LayerValues:
         self.group = group_with(run, variable, self.axis)
         self.label = words.with_unit(variable, units(run, self.group, variable))
         self.cuts = learning_rate_steps(run)
-        sample = self.net(*whole(run, self.group))[variable].values
-        self.positive = is_positive(sample)
+        state = state_of(run)
+        key = (state, self.group, variable, self.label)
+        self.positive, scale = self._fitting() if state is None else _scales.get(key, self._fitting, lambda _: 1)
         self._usual: dict[str, Usual] = {}
         self.scale: Scale
         if show == "value":
-            self.scale = value_scale(sample, self.label)
+            self.scale = scale
         elif self.positive:
             self.scale = change_scale(f"{variable} against its usual level")
         else:
             ticks = ((-8.0, "−8"), (0.0, "0"), (8.0, "8 spreads"))
             self.scale = Scale("change", -8.0, 8.0, f"{variable}, deviation from its usual level", ticks)
+
+    def _fitting(self) -> tuple[bool, Scale]:
+        """Whether the statistic is a size, and the scale of its values over the whole run."""
+        sample = self.net(*whole(self.run, self.group))[self.variable].values
+        return is_positive(sample), value_scale(sample, self.label)
 
     def net(self, start: float, stop: float, pixels: int = PIXELS) -> Any:
         """The whole net between two iterations, at the level that its many filters allow: one read for all layers."""
@@ -143,6 +154,11 @@ def group_with(run: Any, variable: str, axis: str | None = None) -> str:
 
 def told(run: Any) -> list[str]:
     """Statistics that the run has numbers of, the most telling first; the others were never recorded."""
+    state = state_of(run)
+    return list(_told(run) if state is None else _known.get(state, lambda: _told(run), lambda _: 1))
+
+
+def _told(run: Any) -> list[str]:
     axis = axis_of(run)
     names = _statistics(run, GROUPS[axis][0], axis)
     ordered = [n for n in PREFERRED if n in names] + [n for n in names if n not in PREFERRED]

@@ -42,11 +42,21 @@ COLUMNS = 400
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One row: ``cells`` (height, columns), bottom row first, 0 = missing, and numbers to tell for each column."""
+    """One row: ``cells`` (height, columns), bottom row first, 0 = missing, numbers to tell for each column, and the
+    ``order`` in which filters are drawn, which a zoom keeps.
+    """
 
     cells: NDArray[np.uint8]
     grid: Columns
     numbers: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    order: NDArray[np.intp] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        ordered = 0 if self.order is None else self.order.nbytes
+        grid = self.grid.first.nbytes + self.grid.last.nbytes
+        return self.cells.nbytes + grid + ordered + sum(one.nbytes for one in self.numbers.values())
 
 
 def looks_of(run: Any) -> list[str]:
@@ -91,7 +101,7 @@ class StripLook:
         if place.name not in self.orders:
             self.orders[place.name] = by_strength(values)
         rows = squeeze(values[:, self.orders[place.name]], height, self.aggregate)
-        return Drawn(np.ascontiguousarray(self.scale.encode(rows).T[::-1]), cells.grid)
+        return Drawn(np.ascontiguousarray(self.scale.encode(rows).T[::-1]), cells.grid, {}, self.orders[place.name])
 
 
 class Horizon:

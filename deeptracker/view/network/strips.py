@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, LinearColorMapper, Range1d
 
-from deeptracker.screen import expression
+from deeptracker.screen import expression_for
+from deeptracker.screen.kept import Kept, state_of
 from deeptracker.view import palettes, words
 from deeptracker.view.network.layer_values import PIXELS, LayerValues, opening, read_out, whole
 from deeptracker.view.network.looks import Drawn, look
@@ -17,6 +18,10 @@ from deeptracker.view.scale import Scale
 from deeptracker.view.timeline import Timeline, named_rows
 
 GAP = 0.12
+BYTES = 64 << 20
+"""Rows that the process keeps, over all sessions and runs."""
+
+_drawn: Kept[Drawn] = Kept(BYTES)
 
 
 class Strips:
@@ -62,7 +67,7 @@ class Strips:
         self.decode = CustomJSHover()
         self.sources: dict[str, ColumnDataSource] = {}
         self.names: list[str] = []
-        self._read: Any = None
+        self._range = (0.0, 0.0)
         self.stages = stages_of(self.places) if level == "layer" else [(level, self.places)]
         self.figures = [self._stage(*s, last=i == len(self.stages) - 1) for i, s in enumerate(self.stages)]
         self.update()
@@ -126,15 +131,38 @@ class Strips:
         first, last = whole(self.run, self.group)
         start, stop = max(first, start if start is not None else first), min(last, stop if stop is not None else last)
         self.mapper.palette = list(self.scale.colours)
-        net = self.look.net(start, stop, self.pixels)
-        self._read = net
+        self._range = (start, stop)
+        nets: list[Any] = []
+
+        def net() -> Any:
+            if not nets:
+                nets.append(self.look.net(start, stop, self.pixels))
+            return nets[0]
+
         columns = 0
         for name, members in self.stages:
-            rows = [self.look.draw(place, start, stop, self.pixels, net, self.strip) for place in members]
+            rows = [self._row(place, start, stop, net) for place in members]
             columns = max([columns, *(len(row.grid.last) and int(row.grid.last.max()) for row in rows)])
             self._put(name, members, rows)
         self.columns = min(columns, self.pixels)
         self.decode.code = self._reading()
+
+    def _row(self, place: Place, start: float, stop: float, net: Callable[[], Any]) -> Drawn:
+        """One row, as it was drawn a moment ago for this or another session, or anew."""
+        state, look = state_of(self.run), self.look
+
+        def draw() -> Drawn:
+            drawn: Drawn = look.draw(place, start, stop, self.pixels, net(), self.strip)
+            return drawn
+
+        if state is None:
+            return draw()
+        shown = (self.values.variable, self.values.show) if hasattr(look, "values") else ()
+        key = (state, self.shape, shown, *self._look.values(), place.level, place.name)
+        found = _drawn.get((*key, start, stop, self.pixels, self.strip), draw, lambda row: row.nbytes)
+        if found.order is not None:
+            look.orders.setdefault(place.name, found.order)
+        return found
 
     @property
     def group(self) -> str:
@@ -149,9 +177,9 @@ class Strips:
 
     def expression(self) -> str:
         """The xarray expression over ``run`` that gives the numbers of the rows as they are drawn."""
-        if self._read is not None:
+        if self.shape != "horizon":
             name = self.values.variable if hasattr(self.look, "values") else self.look.variable
-            return expression(self._read, name)
+            return expression_for(self.run, self.group, name, *self._range, self.pixels)
         level = self.places[0].level
         group = {"layer": self.values.group, "block": "index/blocks", "stage": "index/stages"}[level]
         return f'run.dataset("{group}")["{self.values.variable}"]'

@@ -1,0 +1,214 @@
+"""How long a hand waits for the explorer, in a headless browser: at the paper's scale and at ten times the log.
+
+* first paint: from the request until everything that is visible at 1600 × 1000 is drawn and nothing is under way;
+* zoom: a drag over a stretch of the layers, until the new range is drawn; of a long log, until finer rows are, too;
+* drill-down: a click on a layer, until its filters are drawn;
+* event: a click on an event, until its page and the new range are drawn;
+* cut: a click on a cell of the cube, until all faces are drawn anew.
+
+Times are taken in the page, from the mouse event to the end of the frame that shows its effect. The processor draws,
+no graphics card does.
+
+    python benchmarks/explorer.py --small                 # a small run, seconds
+    python benchmarks/explorer.py --keep /data/screen     # the runs of benchmarks/screen.py
+    python benchmarks/explorer.py --runs RUN …            # runs of your own
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pairs
+import scales
+
+from deeptracker import __version__
+
+SERVE = "import sys; from deeptracker.app import serve; serve(sys.argv[1], port=0)"
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+IDLE = "window.Bokeh && Bokeh.documents.length > 0 && Bokeh.documents.every(d => d.is_idle)"
+LIMITS = {"first paint": 3000.0, "zoom": 150.0, "drill-down": 250.0, "cut": 150.0}
+
+WATCH = """
+window.dtWatch = (condition) => {
+  window.dtDone = null
+  const begin = event => {
+    const began = event.timeStamp
+    const look = () => requestAnimationFrame(() => {
+      if (!condition()) return look()
+      requestAnimationFrame(() => setTimeout(() => { window.dtDone = performance.now() - began }, 0))
+    })
+    look()
+  }
+  window.addEventListener('mouseup', begin, { once: true, capture: true })
+}
+window.dtModel = name => Bokeh.documents.map(d => d.get_model_by_name(name)).find(m => m)
+window.dtFigures = test => Array.from(Bokeh.index.all_views()).filter(v => v.model.type == 'Figure' && test(v))
+window.dtBox = view => {
+  const box = view.el.getBoundingClientRect(), frame = view.frame.bbox
+  return [box.left + frame.left, box.top + frame.top, frame.width, frame.height]
+}
+window.dtShow = view => { view.el.scrollIntoView({ block: 'center' }); return window.dtBox(view) }
+"""
+
+
+@contextmanager
+def served(run: str) -> Iterator[str]:
+    """The address of a run's explorer, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", SERVE, run], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Hand:
+    """Gestures on one page, each timed."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.times: dict[str, list[float]] = {}
+
+    def timed(self, name: str, condition: str, gesture: Callable[[], None]) -> None:
+        self.page.evaluate(f"window.dtWatch(() => {condition})")
+        gesture()
+        self.page.wait_for_function("window.dtDone !== null", timeout=30_000)
+        self.times.setdefault(name, []).append(float(self.page.evaluate("window.dtDone")))
+        self.rest()
+
+    def click(self, x: float, y: float) -> Callable[[], None]:
+        """A click at a place that the hand has rested on for a moment."""
+        self.page.mouse.move(x, y)
+        self.page.wait_for_timeout(400)
+        return lambda: self.page.mouse.click(x, y)
+
+    def rest(self) -> None:
+        self.page.wait_for_function(IDLE, timeout=60_000)
+        self.page.wait_for_timeout(700)
+
+    def box(self, test: str) -> list[float]:
+        """Left, top, width and height of the first figure for which ``test`` of its view ``v`` holds."""
+        box = self.page.evaluate(f"window.dtShow(window.dtFigures(v => {test})[0])")
+        self.page.wait_for_timeout(200)
+        return list(self.page.evaluate(f"window.dtBox(window.dtFigures(v => {test})[0])") or box)
+
+
+STRIPS = "String(v.model.title.text).match(/layers? ·/) && v.frame.bbox.width > 1"
+
+
+def gestures(hand: Hand, rng: np.random.Generator, count: int) -> None:
+    """Zooms, drill-downs, events and cuts, in turn."""
+    page = hand.page
+    for number in range(count):
+        left, top, wide, high = hand.box(STRIPS)
+        a, b = sorted(rng.uniform(0.05, 0.95, 2))
+        a, b = (a, b) if b - a > 0.1 else (0.3, 0.6)
+
+        def drag(a: float = left + a * wide, b: float = left + b * wide, y: float = top + high / 2) -> None:
+            page.mouse.move(a, y)
+            page.mouse.down()
+            page.mouse.move(b, y, steps=6)
+            page.mouse.up()
+
+        before = page.evaluate("window.dtModel('iterations').start")
+        hand.timed("zoom", f"window.dtModel('iterations').start != {before}", drag)
+        hand.page.keyboard.press("0")
+        hand.rest()
+        left, top, wide, high = hand.box(STRIPS)
+        rows = page.evaluate(f"window.dtFigures(v => {STRIPS})[0].model.y_range.end")
+        row = ((number + 1) % int(rows) + 0.5) / rows
+        heat = "window.dtFigures(v => String(v.model.title.text).includes('on top'))[0].model.title.text"
+        told = page.evaluate(heat)
+        click = hand.click(left + 0.5 * wide, top + row * high)
+        hand.timed("drill-down", f"{heat} != {told!r}", click)
+    cards = page.locator(".card button")
+    for number in range(min(count, cards.count())):
+        shown = f"document.location.search.includes('event={number + 1}') && " + IDLE
+        hand.timed("event", shown, cards.nth(number).click)
+    hand.page.keyboard.press("Escape")
+    hand.rest()
+    cube = "v.model.x_range.name != 'iterations' && String(v.model.below[0]?.axis_label) == 'class'"
+    if page.evaluate(f"window.dtFigures(v => {cube}).length"):
+        for _ in range(count):
+            left, top, wide, high = hand.box(cube)
+            x, y = left + rng.uniform(0.05, 0.95) * wide, top + rng.uniform(0.05, 0.95) * high
+            query = page.evaluate("location.search")  # it changes with the message that has the cut
+            hand.timed("cut", f"location.search != {query!r}", hand.click(x, y))
+
+
+def measured(run: str, count: int, visits: int) -> dict[str, list[float]]:
+    """Gesture → milliseconds of each."""
+    from playwright.sync_api import sync_playwright
+
+    with served(run) as address, sync_playwright() as playwright:
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        paints = []
+        for _ in range(visits):
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            began = time.perf_counter()
+            page.goto(address)
+            page.wait_for_function(IDLE, timeout=120_000, polling=20)
+            paints.append(1000 * (time.perf_counter() - began))
+            page.wait_for_timeout(6_000)  # what lies further down is made now
+            if len(paints) < visits:
+                page.close()
+                page.wait_for_timeout(1_000) if not page.is_closed() else time.sleep(1)
+        page.add_script_tag(content=WATCH)
+        hand = Hand(page)
+        hand.rest()
+        gestures(hand, np.random.default_rng(7), count)
+        browser.close()
+    return {"first paint": paints, **hand.times}
+
+
+def table(name: str, times: dict[str, list[float]]) -> str:
+    """A line a gesture."""
+    lines = [f"\n{name}", f"{'ms':14}{'times':>7}{'median':>10}{'largest':>10}{'limit':>10}"]
+    for gesture, taken in times.items():
+        line = f"{gesture:14}{len(taken):7}{np.median(taken):10.0f}{max(taken):10.0f}"
+        if (limit := LIMITS.get(gesture)) is not None:
+            line += f"{limit:10.0f}   median: {pairs.verdict(float(np.median(taken)) <= limit)}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="ResNet-20, 300 snapshots")
+    parser.add_argument("--keep", type=Path, help="folder in which the runs are made once, and kept")
+    parser.add_argument("--runs", nargs="+", help="analysed runs to take instead")
+    parser.add_argument("--gestures", type=int, default=10, help="of each kind (default 10)")
+    parser.add_argument("--visits", type=int, default=3, help="first paints (default 3)")
+    asked = parser.parse_args()
+    print(f"deeptracker {__version__}, Python {platform.python_version()}; {pairs.processor()}; {pairs.load()}")
+    with tempfile.TemporaryDirectory() as temporary:
+        if asked.runs:
+            runs = [(run, run) for run in asked.runs]
+        else:
+            chosen = {"paper": scales.SMALL} if asked.small else scales.BOTH
+            made = [scales.made(scale, asked.keep or Path(temporary)) for scale in chosen.values()]
+            runs = [(run.path.name, str(run.path)) for run in made]
+        for name, run in runs:
+            print(table(name, measured(run, asked.gestures, asked.visits)), flush=True)
+    print(f"\nAt the end: {pairs.load()}.")
+
+
+if __name__ == "__main__":
+    main()
