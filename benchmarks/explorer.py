@@ -60,6 +60,8 @@ window.dtBox = view => {
   const box = view.el.getBoundingClientRect(), frame = view.frame.bbox
   return [box.left + frame.left, box.top + frame.top, frame.width, frame.height]
 }
+window.dtLayers = view => Array.from(
+  view.model.renderers.find(r => r.glyph.type == 'Image').data_source.data.layer)
 window.dtShow = view => { view.el.scrollIntoView({ block: 'center' }); return window.dtBox(view) }
 """
 
@@ -131,10 +133,11 @@ def gestures(hand: Hand, rng: np.random.Generator, count: int) -> None:
         hand.page.keyboard.press("0")
         hand.rest()
         left, top, wide, high = hand.box(STRIPS)
-        rows = page.evaluate(f"window.dtFigures(v => {STRIPS})[0].model.y_range.end")
-        row = ((number + 1) % int(rows) + 0.5) / rows
+        layers = page.evaluate(f"window.dtLayers(window.dtFigures(v => {STRIPS})[0])")
         heat = "window.dtFigures(v => String(v.model.title.text).includes('on top'))[0].model.title.text"
         told = page.evaluate(heat)
+        others = [i for i, name in enumerate(layers) if not told.startswith(f"{name} ")]
+        row = (others[number % len(others)] + 0.5) / len(layers)
         click = hand.click(left + 0.5 * wide, top + row * high)
         hand.timed("drill-down", f"{heat} != {told!r}", click)
     cards = page.locator(".card button")
