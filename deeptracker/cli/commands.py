@@ -209,13 +209,26 @@ def analyze(
 @app.command(rich_help_panel="Work")
 def export(
     run: RunPath,
-    to: Annotated[Path, typer.Option(metavar="FILE", help="report.html, figure.png, table.parquet or table.csv.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="report.html, figure.png or .svg, table.parquet or .csv.")],
+    what: Annotated[
+        str | None, typer.Option(metavar="PART", help="Of a picture: run, curves, layers, classes or cube.")
+    ] = None,
+    dpi: Annotated[float | None, typer.Option(help="Of a PNG: dots an inch; 300 for print (default 96).")] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="Of a table: any group, as `info` lists them.")
+    ] = None,
 ) -> None:
     """Write a report, a picture or a table of a run."""
     from deeptracker.export import export as write
     from deeptracker.store import open_run
 
-    print(write(open_run(run), to))
+    given = {"what": what, "dpi": dpi, "group": group}
+    options = {name: value for name, value in given.items() if value is not None}
+    picture, table = to.suffix.lower() in (".png", ".svg"), to.suffix.lower() in (".parquet", ".csv")
+    unfit = [name for name in options if not (table if name == "group" else picture)]
+    if unfit:
+        raise InputError(f"--{unfit[0]} does not go with {to.name}")
+    print(write(open_run(run), to, **options))
 
 
 @app.command(rich_help_panel="Work")

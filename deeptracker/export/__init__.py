@@ -19,22 +19,24 @@ from deeptracker.export.picture import figure
 from deeptracker.export.report import report
 from deeptracker.export.table import table
 
-KINDS: dict[str, Callable[[Any, Path], Path]] = {
+KINDS: dict[str, Callable[..., Path]] = {
     ".html": report,
     ".htm": report,
     ".png": figure,
+    ".svg": figure,
     ".parquet": table,
     ".csv": table,
 }
 
 
-def export(run: Any, to: str | Path) -> Path:
-    """Write a report (``.html``), a picture (``.png``) or a table (``.parquet``, ``.csv``), as the name ends.
+def export(run: Any, to: str | Path, **options: Any) -> Path:
+    """A report (``.html``), a picture (``.png``, ``.svg``) or a table (``.parquet``, ``.csv``), as the name ends.
 
     Parameters
     ----------
     run : an opened run.
     to : file to write; an existing one is replaced.
+    options : of ``figure`` for a picture (``what``, ``dpi``, …), of ``table`` for a table (``group``).
 
     Returns
     -------
@@ -47,7 +49,7 @@ def export(run: Any, to: str | Path) -> Path:
     path = Path(to).expanduser()
     if path.suffix.lower() not in KINDS:
         raise InputError(f"{path}: cannot tell what to write: end the name in {', '.join(KINDS)}")
-    return KINDS[path.suffix.lower()](run, path)
+    return KINDS[path.suffix.lower()](run, path, **options)
 
 
 __all__ = ["export", "figure", "report", "table"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from typing import Any
 
 CAUSES = {
@@ -90,6 +91,11 @@ def with_unit(name: str, units: str) -> str:
 def html(text: str) -> str:
     """Any text as HTML that shows it as it is."""
     return escape(text)
+
+
+def plain(markup: str) -> str:
+    """A sentence without its markup."""
+    return unescape(re.sub(r"<[^>]+>", "", markup))
 
 
 def number(value: float) -> str:

@@ -156,52 +156,51 @@ class Cabinet:
         plot.js_on_event("mousemove", CustomJS(args=self._told(), code=_TOLD))
         return plot
 
+    def rims(self) -> list[list[tuple[float, float, float]]]:
+        """Edges of the cube, as paths of points (time, layer, class)."""
+        return [
+            [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 0)],
+            [(0, 1, 0), (0, 1, 1), (1, 1, 1), (1, 1, 0)],
+            [(1, 1, 1), (1, 0, 1), (1, 0, 0)],
+        ]
+
+    def labels(self) -> list[tuple[float, float, str, str]]:
+        """(x, y, text, anchor l, m or r) of layers, classes and passes, y upwards."""
+        one, count, kept, passes = self.projection.at, len(self.layers), len(self.kept), self.faces.passes
+        out: list[tuple[float, float, str, str]] = []
+        for i in range(0, count, max(1, -(-count * 13 // self.projection.high))):
+            x, y = one(0, 1 - (i + 0.5) / count, 0)
+            out.append((x - 6, y, short(self.layers[i].name, 18), "r"))
+        for i in range(0, kept, max(1, -(-kept * 13 // self.projection.up))):
+            x, y = one(1, 0, (i + 0.5) / kept)
+            out.append((x + 8, y - 4, short(words.class_name(self.names[self.kept[i]]), 14), "l"))
+        for i in np.unique(np.linspace(0, len(passes) - 1, min(6, len(passes))).round().astype(int)):
+            x, y = one((i + 0.5) / len(passes), 0, 0)
+            out.append((x, y - 14, f"{int(passes[i]):,}", "m"))
+        return out
+
     def _edges(self, plot: Any) -> None:
         one = self.projection.at
-        rims = [
-            [one(0, 0, 0), one(1, 0, 0), one(1, 1, 0), one(0, 1, 0), one(0, 0, 0)],
-            [one(0, 1, 0), one(0, 1, 1), one(1, 1, 1), one(1, 1, 0)],
-            [one(1, 1, 1), one(1, 0, 1), one(1, 0, 0)],
-        ]
-        xs, ys = [[p[0] for p in rim] for rim in rims], [[p[1] for p in rim] for rim in rims]
+        rims = [[one(*point) for point in rim] for rim in self.rims()]
+        xs, ys = [[x for x, _ in rim] for rim in rims], [[y for _, y in rim] for rim in rims]
         plot.multi_line(xs, ys, line_color=palettes.MUTED, line_width=1)
         sizes = np.cumsum([len(members) for _, members in stages_of(self.layers)])[:-1]
         heights = [1 - size / len(self.layers) for size in sizes]
         borders = [[one(0, h, 0), one(1, h, 0), one(1, h, 1)] for h in heights]
         plot.multi_line(
-            [[p[0] for p in b] for b in borders], [[p[1] for p in b] for b in borders],
+            [[x for x, _ in b] for b in borders], [[y for _, y in b] for b in borders],
             line_color=palettes.INK, line_alpha=0.35, line_width=1,
         )  # fmt: skip
 
     def _labels(self, plot: Any) -> None:
-        style = {"text_font": {"value": FONT}, "text_font_size": "11px", "text_color": palettes.INK}
-        count = len(self.layers)
-        step = max(1, -(-count * 13 // self.projection.high))
-        chosen = range(0, count, step)
-        spots = [self.projection.at(0, 1 - (i + 0.5) / count, 0) for i in chosen]
+        style = {"text_font": {"value": FONT}, "text_font_size": "11px", "text_baseline": "middle"}
+        for anchor, align in (("l", "left"), ("m", "center"), ("r", "right")):
+            mine = [label for label in self.labels() if label[3] == anchor]
+            x, y, text = ([label[i] for label in mine] for i in range(3))
+            plot.text(x, y, text, text_align=align, text_color=palettes.INK, **style)
         plot.text(
-            [x - 6 for x, _ in spots], [y for _, y in spots], [short(self.layers[i].name, 18) for i in chosen],
-            text_align="right", text_baseline="middle", **style,
-        )  # fmt: skip
-        kept = len(self.kept)
-        step = max(1, -(-kept * 13 // self.projection.up))
-        chosen = range(0, kept, step)
-        spots = [self.projection.at(1, 0, (i + 0.5) / kept) for i in chosen]
-        plot.text(
-            [x + 8 for x, _ in spots], [y - 4 for _, y in spots],
-            [short(words.class_name(self.names[self.kept[i]]), 14) for i in chosen],
-            text_align="left", text_baseline="middle", **style,
-        )  # fmt: skip
-        passes = self.faces.passes
-        ticks = np.unique(np.linspace(0, len(passes) - 1, min(6, len(passes))).round().astype(int))
-        spots = [self.projection.at((i + 0.5) / len(passes), 0, 0) for i in ticks]
-        plot.text(
-            [x for x, _ in spots], [y - 8 for _, y in spots], [f"{int(passes[i]):,}" for i in ticks],
-            text_align="center", text_baseline="top", **style,
-        )  # fmt: skip
-        plot.text(
-            [self.projection.wide / 2], [-26], ["validation pass, by its training iteration"], text_align="center",
-            text_baseline="top", **{**style, "text_color": palettes.MUTED},
+            [self.projection.wide / 2], [-32], ["validation pass, by its training iteration"], text_align="center",
+            text_color=palettes.MUTED, **style,
         )  # fmt: skip
 
     def read(self, x: float, y: float) -> tuple[int | None, str | None, str | None] | None:
