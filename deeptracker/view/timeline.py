@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from bokeh.events import DoubleTap
 from bokeh.models import (
     BoxZoomTool,
@@ -21,6 +22,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from deeptracker.screen import coordinate
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
 from deeptracker.view.clock import Clock
@@ -42,7 +44,8 @@ class Timeline:
     x_range : the visible iterations; setting it moves every view.
     full : (start, stop) of the run, the bounds of the range.
     selection : one row ``x0, x1``: iterations of the selected event (empty: none).
-    pins : a row ``x`` for each iteration that is held. clock : what the axis counts.
+    pins : a row ``x`` for each iteration that is held. clock : what the axis counts. passes : iterations between two
+        validation passes.
     """
 
     def __init__(self, run: Any) -> None:
@@ -58,6 +61,7 @@ class Timeline:
         self.labels = ColumnDataSource({"x": [int(e["iteration"]) for e in labels(run)]})
         self.pins = ColumnDataSource({"x": []}, name="pins")
         self.clock = Clock(run, *self.full)
+        self.passes = interval(run)
         self.left = margin(run)
         self._reset = CustomJS(
             args={"range": self.x_range, "start": self.full[0], "end": self.full[1]}, code="range.setv({start, end})"
@@ -150,6 +154,13 @@ class Timeline:
         plot.add_glyph(
             self.onsets, VSpan(x="x", line_color=palettes.INK, line_alpha=0.3, line_width=1), level="overlay"
         )
+
+
+def interval(run: Any) -> int:
+    """Iterations from one validation pass to the next, as a rule; 1 where there are not two."""
+    view = first_set(run)
+    at = coordinate(run, f"validation/{view}", "validation") if view is not None else ()
+    return int(np.median(np.diff(at))) if len(at) > 1 else 1
 
 
 def margin(run: Any) -> int:
