@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test faults bench soak lint types setup browser clean picture
+.PHONY: demo test faults bench soak lint types setup browser clean gallery
 
 setup: $(READY)
 
@@ -54,6 +54,7 @@ faults: $(READY)
 # make bench BENCHMARKS=overhead ARGS="--nets 3c3d --columns 1 4 16 64 256 --peers"
 # make bench BENCHMARKS="screen peers" ARGS=--small
 # make bench BENCHMARKS=live     how far behind a training its events are
+# make bench BENCHMARKS=explorer ARGS=--small    how long a hand waits for the explorer
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
@@ -67,10 +68,14 @@ soak: $(READY)
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 	$(BIN)/python benchmarks/soak.py --iterations 100000 --no-analysis
 
-# The picture of the explorer in the README, from a demo run.
-picture: $(READY) browser
-	$(BIN)/deeptracker demo --fault label-flip --seed 7 --out runs/picture
-	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python docs/picture.py runs/picture docs/explorer.png
+# The pictures of the README and of docs/gallery.md, from two demo runs and a simulated ResNet-50 (minutes).
+gallery: $(READY) browser
+	rm -rf runs/gallery runs/simulated
+	$(BIN)/deeptracker demo --fault label-flip --seed 7 --out runs/gallery/flip
+	$(BIN)/deeptracker demo --fault none --seed 8 --out runs/gallery/clean
+	$(BIN)/deeptracker simulate runs/simulated --model resnet50 --iterations 400 --images 5000 --passes 100
+	$(BIN)/deeptracker analyze runs/simulated
+	CHROMIUM="$$(sh tests/browser/find_chromium.sh)" $(BIN)/python docs/gallery.py runs/gallery/flip runs/simulated
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -69,12 +69,20 @@ window.dtShow = view => { view.el.scrollIntoView({ block: 'center' }); return wi
 @contextmanager
 def served(run: str) -> Iterator[str]:
     """The address of a run's explorer, in a process of its own."""
+    with served_process(run) as (address, _):
+        yield address
+
+
+@contextmanager
+def served_process(run: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """(address, process) of a run's explorer."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", SERVE, run], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
         assert process.stdout is not None
-        yield next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+        address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line)))
+        yield address, process
     finally:
         process.terminate()
         process.wait()

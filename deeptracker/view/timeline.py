@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ LETTER = 5.6
 """Pixels of a letter in the margin, on average."""
 FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 SMALL = "11px"
+Line = tuple[int, str, float, float, str]
+"""Iteration, colour, width, opacity and dash of a line in every figure."""
 
 
 class Timeline:
@@ -44,8 +47,7 @@ class Timeline:
     x_range : the visible iterations; setting it moves every view.
     full : (start, stop) of the run, the bounds of the range.
     selection : one row ``x0, x1``: iterations of the selected event (empty: none).
-    pins : a row ``x`` for each iteration that is held. clock : what the axis counts. passes : iterations between two
-        validation passes.
+    pins : iterations that are held. clock : what the axis counts. passes : iterations between two validation passes.
     """
 
     def __init__(self, run: Any) -> None:
@@ -57,9 +59,10 @@ class Timeline:
         self.cursor = Span(dimension="height", line_color=palettes.INK, line_alpha=0.45, line_width=1)
         self.cursor.syncable = False  # it moves with the mouse: nothing that a server has to hear of
         self.selection = ColumnDataSource({"x0": [], "x1": []}, name="selection")
-        self.onsets = ColumnDataSource({"x": [int(e["iteration"]) for e in anomalies(run)]})
-        self.labels = ColumnDataSource({"x": [int(e["iteration"]) for e in labels(run)]})
-        self.pins = ColumnDataSource({"x": []}, name="pins")
+        self.lines = ColumnDataSource({key: [] for key in ("x", "colour", "width", "alpha", "dash")}, name="lines")
+        self.pins: tuple[int, ...] = ()
+        self._known: list[Line] = []
+        self._marks(run)
         self.clock = Clock(run, *self.full)
         self.passes = interval(run)
         self.left = margin(run)
@@ -76,10 +79,25 @@ class Timeline:
         self.x_range.update(bounds=self.full, reset_start=self.full[0], reset_end=self.full[1])
         if whole:
             self.x_range.update(start=self.full[0], end=self.full[1])
-        self.onsets.data = {"x": [int(e["iteration"]) for e in anomalies(run)]}
-        self.labels.data = {"x": [int(e["iteration"]) for e in labels(run)]}
+        self._marks(run)
         self._reset.args = {"range": self.x_range, "start": self.full[0], "end": self.full[1]}
         self.clock.grow(run, *self.full)
+
+    def pin(self, iterations: Sequence[int]) -> None:
+        """Hold these iterations: a line in every figure."""
+        self.pins = tuple(iterations)
+        self._draw_lines()
+
+    def _marks(self, run: Any) -> None:
+        self._known = [(int(e["iteration"]), palettes.LABEL, 1.0, 1.0, "dashed") for e in labels(run)]
+        self._known += [(int(e["iteration"]), palettes.INK, 1.0, 0.3, "solid") for e in anomalies(run)]
+        self._draw_lines()
+
+    def _draw_lines(self) -> None:
+        """Labels, onsets and pins as one glyph: each glyph more is painted in every figure."""
+        rows = [*self._known, *((pin, palettes.PIN, 1.5, 1.0, "solid") for pin in self.pins)]
+        names = ("x", "colour", "width", "alpha", "dash")
+        self.lines.data = {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
     def select(self, start: float, stop: float) -> None:
         """Mark the iterations of an event in every figure."""
@@ -145,15 +163,8 @@ class Timeline:
             VStrip(x0="x0", x1="x1", fill_color=palettes.SELECTED, fill_alpha=tint, line_color=palettes.SELECTED),
             level="overlay",
         )
-        plot.add_glyph(
-            self.labels,
-            VSpan(x="x", line_color=palettes.LABEL, line_dash=[3, 3], line_width=1),
-            level="overlay",
-        )
-        plot.add_glyph(self.pins, VSpan(x="x", line_color=palettes.PIN, line_width=1.5), level="overlay")
-        plot.add_glyph(
-            self.onsets, VSpan(x="x", line_color=palettes.INK, line_alpha=0.3, line_width=1), level="overlay"
-        )
+        lines = VSpan(x="x", line_color="colour", line_width="width", line_alpha="alpha", line_dash="dash")
+        plot.add_glyph(self.lines, lines, level="overlay")
 
 
 def interval(run: Any) -> int:

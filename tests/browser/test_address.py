@@ -64,7 +64,7 @@ def test_axis__counts_in_time_and_pins_stand_in_every_figure(visit: Any, served:
     assert len(labels) >= 4
     assert all(label.count(":") == 2 for axis in labels for label in axis)
     assert max(len(axis) for axis in labels) >= 3
-    assert list(visit.model("pins", "data")["x"]) == [100]
+    assert 100 in list(visit.model("lines", "data")["x"])
     assert visit.errors == []
 
 

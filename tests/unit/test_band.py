@@ -89,7 +89,8 @@ def test_band__a_click_on_a_mark_opens_its_event_and_elsewhere_pins_and_frees(an
     assert (state.event, state.layers) == (1, ["layer2.0.conv1"])
     band._tap(SimpleNamespace(x=201.4, model=curves))
     assert state.pins == [201]
-    assert band.timeline.pins.data == {"x": [201]}
+    assert band.timeline.pins == (201,)
+    assert 201 in band.timeline.lines.data["x"]
     band._tap(SimpleNamespace(x=250.6, model=lane))
     assert state.pins == [201, 251]
     band._tap(SimpleNamespace(x=200.9, model=curves))
@@ -99,7 +100,7 @@ def test_band__a_click_on_a_mark_opens_its_event_and_elsewhere_pins_and_frees(an
 def test_band__the_curves_follow_the_state(analysed: Run) -> None:
     explorer = Explorer(analysed, {"smooth": [b"0.9"], "loss": [b"linear"], "axis": [b"time"], "pins": [b"7"]})
     assert len([r for r in explorer.band.overview.curves.renderers if type(r.glyph).__name__ == "Line"]) == 3
-    assert explorer.timeline.pins.data == {"x": [7]}
+    assert explorer.timeline.pins == (7,)
     before = explorer.band.overview.curves
     explorer.state.smooth = "0"
     assert explorer.band.overview.curves is not before

@@ -157,8 +157,8 @@ def test_overview__marks_are_the_ranked_events_and_labels_are_told_apart(analyse
     band = overview(analysed, timeline)
     assert band.marks.data["rank"] == ["1", "2"]
     assert band.marks.data["x"] == [200, 120]
-    assert timeline.labels.data["x"] == [160]
-    assert timeline.onsets.data["x"] == [200, 120]
+    lines = timeline.lines.data
+    assert dict(zip(lines["x"], lines["dash"], strict=True)) == {160: "dashed", 200: "solid", 120: "solid"}
     assert [e["rank"] for e in anomalies(analysed)] == [1, 2]
     assert [e["cause"] for e in labels(analysed)] == ["lr-drop"]
 

@@ -84,9 +84,6 @@ def _lane(run: Any, timeline: Timeline, whole: Range1d) -> tuple[Any, ColumnData
     plot.yaxis.visible, plot.outline_line_color = False, None
     found = anomalies(run)
     source = ColumnDataSource(_marks(found, timeline.full), name="events")
-    plot.scatter(
-        "x", 0.08, source=timeline.pins, marker="inverted_triangle", size=9, fill_color=palettes.PIN, line_color=None
-    )
     order = {"x": "x", "y": "y", "source": source}
     plot.scatter(**order, size=19, fill_color="fill", line_color=palettes.PAPER, line_width=1.5)
     plot.text(

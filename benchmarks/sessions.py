@@ -1,0 +1,205 @@
+"""Many people at one server process: how long a gesture waits beside others, and what closed sessions leave.
+
+* twenty sessions at once: protocol clients open the explorer as a browser does, then each makes gestures with pauses
+  of about a second: another layer, an event, a range of iterations, a pin. A gesture is a change of the address of the
+  page; it takes until the server has answered it;
+* a hundred sessions opened and closed: the server's memory before and after, once all of them were given up.
+
+    python benchmarks/sessions.py --small            # a small run
+    python benchmarks/sessions.py --run RUN          # a run of yours, analysed
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import re
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pairs
+import psutil
+import scales
+from explorer import served_process
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from deeptracker import __version__, open_run
+from deeptracker.view.event.events import anomalies
+from deeptracker.view.places import layers_of
+
+LIMIT = 500.0
+SESSIONS, GESTURES, OPENED = 20, 12, 100
+LEFT = 0.10
+"""Share by which memory may have grown."""
+GIVEN_UP = 40
+"""Seconds after which a server has given up sessions without a connection."""
+
+
+class Person:
+    """A session: a page that was asked for, its socket, and the model that holds its address."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.place, self.number = url, "", 0
+        self.socket: WebSocketClientConnection | None = None
+
+    async def arrive(self) -> None:
+        """Ask for the page, connect, and pull the document as a browser does."""
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(self.url).read().decode())
+        found = re.search(r'"token":\s*"([^"]+)"', page)
+        assert found, "the page has no session"
+        request = HTTPRequest(self.url.replace("http", "ws", 1) + "ws", headers={"Origin": self.url.rstrip("/")})
+        self.socket = await websocket_connect(
+            request, subprotocols=["bokeh", found[1]], max_message_size=1 << 28, ping_interval=None
+        )
+        await self._receive()  # ACK
+        content = await self.ask("PULL-DOC-REQ", {})
+        self.place = _address(content)
+
+    async def ask(self, kind: str, content: dict[str, Any]) -> str:
+        """Send a message; the content of its answer."""
+        assert self.socket is not None
+        self.number += 1
+        name = f"m{self.number}"
+        for part in ({"msgid": name, "msgtype": kind}, {}, content):
+            await self.socket.write_message(json.dumps(part))
+        while True:
+            header, answer = await self._receive()
+            if header.get("reqid") == name:
+                assert header["msgtype"] != "ERROR", answer[:500]
+                return answer
+
+    async def _receive(self) -> tuple[dict[str, Any], str]:
+        """(header, content) of the next message; its buffers are read and dropped."""
+        assert self.socket is not None
+        header = json.loads(await self._part())
+        await self._part()
+        content = await self._part()
+        for _ in range(header.get("num_buffers", 0)):
+            await self._part()
+            await self._part()
+        return header, content
+
+    async def _part(self) -> Any:
+        assert self.socket is not None
+        part = await self.socket.read_message()
+        assert part is not None, "the server closed the connection"
+        return part
+
+    async def go(self, query: str) -> float:
+        """Change the address; milliseconds until the server has answered."""
+        new = {"type": "map", "entries": [["query", query], ["replace", True]]}
+        event = {"kind": "ModelChanged", "model": {"id": self.place}, "attr": "place", "new": new}
+        began = time.perf_counter()
+        await self.ask("PATCH-DOC", {"events": [event]})
+        return 1000 * (time.perf_counter() - began)
+
+    def leave(self) -> None:
+        """Close the page."""
+        if self.socket is not None:
+            self.socket.close()
+
+
+def _address(document: str) -> str:
+    """Id of the model that holds the page's address."""
+
+    def models(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "id" in node and str(node.get("name", "")).startswith("Address"):
+                yield node["id"]
+            for value in node.values():
+                yield from models(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from models(value)
+
+    return str(next(models(json.loads(document))))
+
+
+async def person(url: str, queries: list[str], seed: int, taken: list[float], gate: asyncio.Barrier) -> None:
+    """Arrives, and after all have, makes gestures in turn."""
+    rng = np.random.default_rng(seed)
+    one = Person(url)
+    await one.arrive()
+    await gate.wait()
+    for _ in range(GESTURES):
+        await asyncio.sleep(float(rng.uniform(0.6, 1.4)))
+        taken.append(await one.go(str(rng.choice(queries))))
+    one.leave()
+
+
+async def together(url: str, queries: list[str], sessions: int) -> list[float]:
+    """Milliseconds of each gesture of all sessions."""
+    taken: list[float] = []
+    gate = asyncio.Barrier(sessions)
+    await asyncio.gather(*(person(url, queries, seed, taken, gate) for seed in range(sessions)))
+    return taken
+
+
+async def visits(url: str, count: int) -> None:
+    """Sessions that come and go."""
+    for _ in range(count):
+        one = Person(url)
+        await one.arrive()
+        one.leave()
+
+
+def queries_of(run: Any) -> list[str]:
+    """Addresses that a hand would make."""
+    layers = [place.name for place in layers_of(run)]
+    out = [f"layers={name}" for name in layers[:: max(1, len(layers) // 12)]]
+    out += [f"event={event['rank']}" for event in anomalies(run)[:3]]
+    last = int(run.dataset("filters/dense")["iteration"].values[-1])
+    out += [f"start={a * last:.0f}&stop={(a + 0.2) * last:.0f}" for a in (0.1, 0.3, 0.5, 0.7)]
+    return [*out, "pins=10", ""]
+
+
+def memory(process: psutil.Process) -> float:
+    """MiB of a process."""
+    return float(process.memory_info().rss) / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="ResNet-20, 300 snapshots")
+    parser.add_argument("--run", help="an analysed run to take instead")
+    parser.add_argument("--keep", type=Path, help="folder in which the run is made once, and kept")
+    parser.add_argument("--sessions", type=int, default=SESSIONS)
+    parser.add_argument("--opened", type=int, default=OPENED)
+    asked = parser.parse_args()
+    print(f"deeptracker {__version__}, Python {platform.python_version()}; {pairs.processor()}; {pairs.load()}")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = asked.run
+        if path is None:
+            scale = scales.SMALL if asked.small else scales.PAPER
+            path = str(scales.made(scale, asked.keep or Path(temporary)).path)
+        with served_process(path) as (url, server):
+            process = psutil.Process(server.pid)
+            taken = asyncio.run(together(url, queries_of(open_run(path)), asked.sessions))
+            p50, p95 = np.quantile(taken, [0.5, 0.95])
+            print(
+                f"{asked.sessions} sessions at once, {len(taken)} gestures: median {p50:.0f} ms, p95 {p95:.0f} ms "
+                f"(limit {LIMIT:.0f}: {pairs.verdict(bool(p95 <= LIMIT))}), largest {max(taken):.0f} ms",
+                flush=True,
+            )
+            time.sleep(GIVEN_UP)
+            before = memory(process)
+            asyncio.run(visits(url, asked.opened))
+            time.sleep(GIVEN_UP)
+            after = memory(process)
+            grown = after / before - 1
+            print(
+                f"{asked.opened} sessions opened and closed: {before:.0f} MiB before, {after:.0f} MiB after "
+                f"({grown:+.1%}; limit {LEFT:.0%}: {pairs.verdict(grown <= LEFT)})"
+            )
+    print(f"At the end: {pairs.load()}.")
+
+
+if __name__ == "__main__":
+    main()
