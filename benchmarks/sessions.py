@@ -1,8 +1,8 @@
 """Many people at one server process: how long a gesture waits beside others, and what closed sessions leave.
 
 * twenty sessions at once: protocol clients open the explorer as a browser does, then each makes gestures with pauses
-  of about a second: another layer, an event, a range of iterations, a pin. A gesture is a change of the address of the
-  page; it takes until the server has answered it;
+  of about a second: another layer, an event, a range of iterations, a pin. A gesture is a change of the page's
+  address; it takes until the server has answered it;
 * a hundred sessions opened and closed: the server's memory before and after, once all of them were given up.
 
     python benchmarks/sessions.py --small            # a small run
