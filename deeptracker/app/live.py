@@ -14,6 +14,7 @@ from deeptracker.app.context import context, pane
 from deeptracker.app.event_list import EventList
 from deeptracker.app.watching import Watch, watch
 from deeptracker.errors import DeepTrackerError
+from deeptracker.screen import extent, sizes
 from deeptracker.store import open_run
 from deeptracker.store.catalogue import state as state_of
 from deeptracker.view import pages, palettes, words
@@ -71,8 +72,8 @@ class Live:
 
     def _there(self) -> tuple[bool, bool]:
         """Whether there are records of layers, and passes."""
-        first = self.run.commit.groups.get("filters/dense") or self.run.commit.groups.get("layers/dense")
-        layers = not pages.missing_layers(self.run) and first is not None and first.rows > 0
+        rows = [sizes(self.run, group).get("iteration", 0) for group in ("filters/dense", "layers/dense")]
+        layers = not pages.missing_layers(self.run) and max(rows) > 0
         return layers, not pages.missing_validation(self.run)
 
     def _draw_classes(self) -> None:
@@ -113,9 +114,7 @@ class Live:
         return grown
 
     def _passes(self) -> int:
-        view = self.context.view
-        grown = self.run.commit.groups.get(f"validation/{view}")
-        return 0 if grown is None else grown.rows
+        return sizes(self.run, f"validation/{self.context.view}").get("validation", 0)
 
     def _tell(self) -> None:
         """The list, the alerts, and how far behind all of it is."""
@@ -136,8 +135,8 @@ class Live:
 def _status(run: Any, watched: Watch) -> str:
     live = state_of(run)
     colour = palettes.GAIN if live == "live" else palettes.MUTED
-    grown = run.commit.groups.get("filters/dense") or run.commit.groups.get("scalars")
-    newest = "nothing recorded yet" if grown is None or grown.last is None else f"iteration {int(grown.last):,}"
+    known = [reached for group in ("filters/dense", "scalars") if run.has(group) and (reached := extent(run, group))]
+    newest = f"iteration {max(last for _, last in known):,}" if known else "nothing recorded yet"
     analysed = "not analysed yet"
     if watched.updates:
         analysed = f"analysed to {watched.iteration:,} in {watched.seconds:.1f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import secrets
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from panel.io.server import get_server
+from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.pages import compare_page, is_run, live_page, page
@@ -122,12 +124,19 @@ def serve(
     if show:
         webbrowser.open(address)
     running.start()
+    running.io_loop.asyncio_loop.set_exception_handler(_unless_left)
     try:
         running.io_loop.start()
     except KeyboardInterrupt:
         pass
     finally:
         running.stop()
+
+
+def _unless_left(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A visitor who left while something was under way to him is no error; everything else is."""
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
 
 __all__ = ["free_port", "is_loopback", "serve", "server"]

@@ -108,7 +108,7 @@ def test_batch__shows_labels_beside_the_usual() -> None:
 
 def test_verdict__is_kept_beside_the_run_and_told_in_the_list(analysed: Run) -> None:
     explorer = Explorer(analysed)
-    explorer.open_event(1)
+    explorer.context.open_event(1)
     section = next(s for s in explorer.sections if s.name == "section-event")
     section.verdict.values = {"verdict": "dismissed", "note": "<i>ours</i>"}
     try:
