@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 IDLE = "window.Bokeh && Bokeh.documents.length && Bokeh.documents.every(d => d.is_idle)"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 SCROLL = """name => { for (const v of Bokeh.index.all_views()) if (v.model.name == name) v.el.scrollIntoView() }"""
-COLOURS = 192
+COLOURS = 256
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Shot:
 
 SHOTS = (
     Shot("explorer", "The page of an event on a demo run in which labels were changed for a while", "?event=1"),
-    Shot("layers", "All 54 layers and 27,560 filters of a ResNet-50 (simulated) on one screen", "", large=True),
+    Shot("layers", "All 54 layers and 26,570 filters of a ResNet-50 (simulated, ten classes) on one screen", "", large=True),
     Shot("stages", "Its stages, one opened into blocks", "?level=stage&opened=layer3", large=True),
     Shot("horizon", "Layers as horizons: gradients against their usual size", "?look=horizon&statistic=g_rms"),
     Shot("quantiles", "Quantiles of the filters of each layer", "?look=band&show=value&statistic=w_rms&scale=layer"),
     Shot("ratios", "Change ratios: which share of the weights has which |g/w|", "?look=ratios"),
     Shot("histograms", "Histograms of the weights over time", "?look=weights"),
-    Shot("classes", "A thousand classes by similarity, with marks of the two rules", "?order=similarity",
+    Shot("classes", "Classes by similarity, with marks of the two rules", "?order=similarity",
          "section-classes", large=True),
     Shot("filters", "The filters of one layer, the series of one of them, and its weights at the start", "?event=1",
          "section-filters"),

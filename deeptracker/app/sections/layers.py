@@ -13,7 +13,7 @@ from deeptracker.errors import InputError
 from deeptracker.screen import sizes
 from deeptracker.view import pages, words
 from deeptracker.view.heading import heading
-from deeptracker.view.network.layer_values import told
+from deeptracker.view.network.layer_values import opening, told
 from deeptracker.view.network.looks import LOOKS, NORMALS, looks_of
 from deeptracker.view.network.strips import Strips
 from deeptracker.view.places import levels_of
@@ -81,9 +81,12 @@ class LayersSection(Section):
 
     def _usual(self, key: str) -> Any:
         assert self.strips is not None
-        if key in ("statistic", "show") and hasattr(self.strips.look, "values"):
-            return self.strips.values.variable if key == "statistic" else self.strips.values.show
-        return None
+        if key not in ("statistic", "show"):
+            return None
+        best, usual = opening(self.run)
+        if hasattr(self.strips.look, "values"):
+            best, usual = self.strips.values.variable, self.strips.values.show
+        return best if key == "statistic" else usual
 
     def _describe(self, problem: str = "") -> None:
         assert self.strips is not None
