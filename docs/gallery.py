@@ -41,7 +41,7 @@ class Shot:
 
 SHOTS = (
     Shot("explorer", "The page of an event on a demo run in which labels were changed for a while", "?event=1"),
-    Shot("layers", "All 54 layers and 26,570 filters of a ResNet-50 (simulated, ten classes) on one screen", "", large=True),
+    Shot("layers", "All 54 layers and 26,570 filters of a ResNet-50 (simulated) on one screen", "", large=True),
     Shot("stages", "Its stages, one opened into blocks", "?level=stage&opened=layer3", large=True),
     Shot("horizon", "Layers as horizons: gradients against their usual size", "?look=horizon&statistic=g_rms"),
     Shot("quantiles", "Quantiles of the filters of each layer", "?look=band&show=value&statistic=w_rms&scale=layer"),
