@@ -92,7 +92,8 @@ def take(browser: Any, address: str, shot: Shot, to: Path) -> None:
     page.wait_for_timeout(1_200)
     page.screenshot(path=str(to))
     page.close()
-    Image.open(to).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(to, optimize=True)
+    picture = Image.open(to).convert("RGB")
+    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(to, optimize=True)
 
 
 def main(demo: str, large: str) -> None:

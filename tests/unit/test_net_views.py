@@ -10,8 +10,10 @@ import pytest
 from deeptracker.app.explorer import Explorer
 from deeptracker.errors import InputError
 from deeptracker.store import Run
+from deeptracker.view import words
 from deeptracker.view.network import architecture, shares, trajectory, weights
 from deeptracker.view.network.filters import LayerFilters, sorted_by
+from deeptracker.view.network.layer_values import told
 from deeptracker.view.network.looks import looks_of
 from deeptracker.view.network.strips import Strips
 from deeptracker.view.places import layers_of, levels_of, matching, places_at
@@ -85,6 +87,20 @@ def test_looks__are_those_that_the_run_has_data_for(analysed: Run, recorded: Run
     for name in set(looks_of(analysed)) & {"ratios", "weights", "gradients"}:
         strips = Strips(analysed, shape=name)
         assert all(image.any() for source in strips.sources.values() for image in source.data["image"])
+
+
+def test_statistics__of_every_schedule_are_offered_and_drawn(analysed: Run) -> None:
+    names = told(analysed)
+    assert names[0] == "update_angle"
+    for group in ("filters/dense", "filters/full", "filters/probe", "anomalies/filters"):
+        if analysed.has(group) and analysed.dataset(group).sizes["iteration"]:
+            own = [n for n, v in analysed.dataset(group).data_vars.items() if v.dims == ("iteration", "filter")]
+            known = [n for n in own if np.isfinite(analysed.dataset(group)[n].values[-1]).any()]
+            assert set(known) - {"filter_signal"} <= set(names), group
+            for name in [n for n in known if n != "filter_signal"][:2]:
+                strips = Strips(analysed, variable=str(name), show="value")
+                assert any(image.any() for source in strips.sources.values() for image in source.data["image"])
+                assert words.statistic(str(name)) != name or name.startswith(("w_", "g_", "update", "grad", "bn"))
 
 
 def test_filters__can_be_sorted(analysed: Run) -> None:

@@ -31,6 +31,8 @@ GROUPS = {
 PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "rotation_from_init", "bn_gamma")
 
 
+CODES = ("filter_signal", "layer_signal")
+"""Numbers that stand for names: nothing to draw."""
 _known: Kept[list[str]] = Kept(32)
 _scales: Kept[tuple[bool, Scale]] = Kept(256)
 
@@ -160,7 +162,10 @@ def told(run: Any) -> list[str]:
 
 def _told(run: Any) -> list[str]:
     axis = axis_of(run)
-    names = _statistics(run, GROUPS[axis][0], axis)
+    groups = [group for group in GROUPS[axis] if run.has(group)]
+    names = list(
+        dict.fromkeys(name for group in groups for name in _statistics(run, group, axis) if name not in CODES)
+    )
     ordered = [n for n in PREFERRED if n in names] + [n for n in names if n not in PREFERRED]
     return [name for name in ordered if _is_told(run, name)] or ordered
 
