@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,8 @@ class Context:
     known: dict[str, list[str]] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
     waiting: list[Callable[[], None]] = field(default_factory=list)
+    acting: str = ""
+    """The section that a gesture is meant for, while what it changes is passed on."""
 
     def open_event(self, rank: int) -> None:
         """Select an event and what it names; 0, or the open one, closes it."""
@@ -54,10 +57,11 @@ class Context:
         layers = [name for name in map(str, event.get("layers") or ()) if name in self.known["layers"]][:1]
         filters = [f"{f['layer']}:{int(f['channel'])}" for f in event.get("filters") or () if [f["layer"]] == layers]
         label = class_of(self.run, self.view, event) if self.view is not None else None
-        self.state.param.update(
-            event=rank, start=start, stop=stop, layers=layers, filters=filters[:1],
-            classes=[label] if label is not None else [], images=[],
-        )  # fmt: skip
+        with self.meant_for("section-event"):
+            self.state.param.update(
+                event=rank, start=start, stop=stop, layers=layers, filters=filters[:1],
+                classes=[label] if label is not None else [], images=[],
+            )  # fmt: skip
 
     def pass_after(self, iteration: int) -> int:
         """The first validation pass at or after an iteration; the last one where there is none."""
@@ -67,6 +71,22 @@ class Context:
     def within(self, start: float, stop: float) -> tuple[float, float]:
         """A range of iterations, cut to the run."""
         return max(self.timeline.full[0], start), min(self.timeline.full[1], stop)
+
+    @contextmanager
+    def meant_for(self, section: str) -> Iterator[None]:
+        """While the state changes: this section follows at once, the others soon."""
+        self.acting = section
+        try:
+            yield
+        finally:
+            self.acting = ""
+
+    def follow(self, section: str, work: Callable[[], None]) -> None:
+        """Work of a section that a change of the state brings."""
+        if self.acting in ("", section):
+            work()
+        else:
+            self.soon(work)
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do what a gesture brings with it once its own effect is on the way to the browser.

@@ -112,7 +112,8 @@ class LayersSection(Section):
             return
         keep = bool(tap.modifiers and tap.modifiers["shift"])
         if members[row].level == "layer":
-            self.state.add("layers", members[row].name, keep=keep)
+            with self.context.meant_for("section-filters"):
+                self.state.add("layers", members[row].name, keep=keep)
         else:
             self.state.add("opened", members[row].name, keep=True)
 
