@@ -54,7 +54,7 @@ faults: $(READY)
 # make bench BENCHMARKS=overhead ARGS="--nets 3c3d --columns 1 4 16 64 256 --peers"
 # make bench BENCHMARKS="screen peers" ARGS=--small
 # make bench BENCHMARKS=live     how far behind a training its events are
-# make bench BENCHMARKS=explorer ARGS=--small    how long a hand waits for the explorer
+# make bench BENCHMARKS="explorer sessions" ARGS=--small    how long a hand waits for the explorer, alone and beside others
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done

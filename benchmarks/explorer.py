@@ -1,7 +1,7 @@
 """How long a hand waits for the explorer, in a headless browser: at the paper's scale and at ten times the log.
 
 * first paint: from the request until everything that is visible at 1600 × 1000 is drawn and nothing is under way;
-* zoom: a drag over a stretch of the layers, until the new range is drawn; of a long log, until finer rows are, too;
+* zoom: a drag over a stretch of the layers, until the new range is drawn (finer rows of a long log come after it);
 * drill-down: a click on a layer, until its filters are drawn;
 * event: a click on an event, until its page and the new range are drawn;
 * cut: a click on a cell of the cube, until all faces are drawn anew.
