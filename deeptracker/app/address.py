@@ -39,7 +39,7 @@ export function render({ model, el }) {
 """
 
 
-def follow(
+def addressed(
     state: Query,
     arguments: Mapping[str, Sequence[bytes]],
     known: Mapping[str, Sequence[str]],
@@ -87,4 +87,4 @@ def follow(
     return address, left_out
 
 
-__all__ = ["Address", "follow"]
+__all__ = ["Address", "addressed"]

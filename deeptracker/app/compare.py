@@ -9,7 +9,7 @@ import panel as pn
 import param
 from bokeh.models import Div, Range1d
 
-from deeptracker.app.address import follow
+from deeptracker.app.address import addressed
 from deeptracker.app.context import BESIDE, pane, titled
 from deeptracker.app.controls import bound, select, words_of
 from deeptracker.app.state import Query
@@ -53,7 +53,7 @@ class Compare:
         self.layers, self.statistics = multiples.common_layers(runs), multiples.common_statistics(runs)
         known = {"layer": self.layers, "statistic": self.statistics, "one": self.names, "other": self.names}
         self.choice = Choice()
-        self.address, self.left_out = follow(self.choice, arguments or {}, known)
+        self.address, self.left_out = addressed(self.choice, arguments or {}, known)
         self.views = pn.Column(sizing_mode="stretch_width", margin=0)
         self.choice.param.watch(lambda *_: self._draw(), ["align", "layer", "statistic", "one", "other"])
         self._controls()

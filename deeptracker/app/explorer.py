@@ -9,7 +9,7 @@ from typing import Any
 import panel as pn
 from bokeh.models import Div
 
-from deeptracker.app.address import follow
+from deeptracker.app.address import addressed
 from deeptracker.app.chips import Chips
 from deeptracker.app.context import Section, context
 from deeptracker.app.event_list import cards_of, event_list
@@ -59,7 +59,7 @@ class Explorer:
         self.run, self.context = run, context(run)
         self.state, self.timeline = self.context.state, self.context.timeline
         self._together()
-        self.address, left_out = follow(self.state, arguments or {}, self.context.known)
+        self.address, left_out = addressed(self.state, arguments or {}, self.context.known)
         if self.state.event and not (self.state.layers or self.state.classes or self.state.start is not None):
             self.context.select_event(self.state.event)  # an address that names an event only
         self.list = event_list(run)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deeptracker.app.address import follow
+from deeptracker.app.address import addressed
 from deeptracker.app.state import State
 
 NAMES = st.text(min_size=1, max_size=40)
@@ -68,7 +68,7 @@ def test_state__a_second_click_takes_back_and_shift_keeps_the_others() -> None:
 
 def test_address__keeps_what_is_not_ours_and_tells_zooms_from_choices() -> None:
     state = State()
-    address, left = follow(state, {"run": [b"mine"], "event": [b"2"]}, {})
+    address, left = addressed(state, {"run": [b"mine"], "event": [b"2"]}, {})
     assert left == []
     assert (state.event, address.place["query"]) == (2, "run=mine&event=2")
     state.param.update(start=3.0, stop=9.0)

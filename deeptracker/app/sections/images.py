@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 from bokeh.events import Tap
 
-from deeptracker.app.context import BESIDE, Context, Section, pane, titled
+from deeptracker.app.context import BESIDE, Context, Section, pane
 from deeptracker.app.controls import Controls, bound, select, text
 from deeptracker.screen import coordinate
 from deeptracker.screen.answers import classes_of
@@ -43,7 +43,7 @@ class ImagesSection(Section):
         self.parts = [
             pn.Row(pane(self.heading), kind, self.label, sizing_mode="stretch_width", margin=0),
             pane(self.images.plot),
-            titled(every, pn.Spacer(width=0)),
+            pane(every),
             pane(self.pixels.plot),
         ]
         self.images.plot.on_event(Tap, self._tap)
@@ -69,7 +69,7 @@ class ImagesSection(Section):
     def _choose(self, change: Any) -> None:
         assert self.images is not None
         name, ids = change.new.get("class"), str(change.new.get("ids") or "").split()
-        if ids != self.state.images and ids != " ".join(self.state.images).split():
+        if ids != " ".join(self.state.images).split():
             self.state.param.update(images=ids[:64], of="chosen" if ids else "class")
         elif name in self.names and name != self.names[self.images.index]:
             self.state.param.update(classes=[name], of="class")
