@@ -17,7 +17,7 @@ FULL = ":host > div { display: block; width: 100%; }"
 
 def heading(
     title: str,
-    text: str,
+    said: str,
     scales: Sequence[Scale] = (),
     signs: Sequence[str] = (),
     *,
@@ -29,38 +29,21 @@ def heading(
 
     Parameters
     ----------
+    said : HTML; everything else is escaped.
     expression : the xarray expression behind the chart; a small button copies it.
     hint : (name of the view, what a first visit should know); it stays until it is dismissed.
     """
-    return Div(
-        text=html(title, text, scales, signs, expression=expression, hint=hint),
-        sizing_mode="stretch_width",
-        margin=(10, 0, 2, 0),
-        stylesheets=[FULL],
-        **options,
-    )
-
-
-def html(
-    title: str,
-    text: str,
-    scales: Sequence[Scale] = (),
-    signs: Sequence[str] = (),
-    *,
-    expression: str = "",
-    hint: tuple[str, str] | None = None,
-) -> str:
-    """The HTML of a heading; ``text`` may hold markup, everything else is escaped."""
     legends = "".join([*(legend(scale) for scale in scales), *(f"<span>{sign}</span>" for sign in signs)])
-    return (
+    text = (
         f'<div style="font-family:{FONT};color:{palettes.INK};display:flex;flex-wrap:wrap;gap:4px 28px;'
         'align-items:flex-end;justify-content:space-between;width:100%">'
         f'<div style="flex:1 1 300px">'
         f'<div style="font-size:15px;font-weight:600">{escape(title)}{copy_button(expression)}</div>'
-        f'<div style="font-size:12px;color:{palettes.MUTED};line-height:1.35">{text}</div></div>'
+        f'<div style="font-size:12px;color:{palettes.MUTED};line-height:1.35">{said}</div></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:4px 22px;align-items:flex-end;font-size:11px;'
         f'color:{palettes.MUTED};padding-right:4px">{legends}</div>{_hint(hint)}</div>'
     )
+    return Div(text=text, sizing_mode="stretch_width", margin=(10, 0, 2, 0), stylesheets=[FULL], **options)
 
 
 def copy_button(expression: str) -> str:

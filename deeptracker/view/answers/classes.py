@@ -197,11 +197,6 @@ class ClassRows:
         row = len(self.rows) - 1 - int(np.floor(y))
         return self.rows[row] if 0 <= row < len(self.rows) else None
 
-    def class_at(self, y: float) -> int | None:
-        """Position of the class whose row lies at a height of the figure."""
-        row = self.row_at(y)
-        return row.index if row is not None and row.kind == "class" else None
-
 
 def _rows(classes: Classes, clusters: NDArray[np.intp] | None, opened: Sequence[str], pattern: str) -> list[Row]:
     """All images first (where there are several classes), then clusters, or classes, in drawing order."""

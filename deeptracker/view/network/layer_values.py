@@ -21,7 +21,6 @@ PIXELS = 1200
 LEVELS = 160
 """Rows of a layer's usual level that are kept for zooming."""
 SHOWN = ("change", "value")
-AGGREGATES = ("max", "mean")
 GROUPS = {
     "filter": ("filters/dense", "filters/full", "filters/probe", "anomalies/filters"),
     "layer": ("layers/dense", "layers/full", "layers/probe"),
