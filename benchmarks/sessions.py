@@ -36,21 +36,32 @@ from deeptracker.view.places import layers_of
 
 LIMIT = 500.0
 SESSIONS, GESTURES, OPENED = 20, 12, 100
+LAST = "section-architecture"
+"""In the links on top of a page once all of it was made."""
 LEFT = 0.10
 """Share by which memory may have grown."""
+READY = {
+    "kind": "MessageSent",
+    "msg_type": "bokeh_event",
+    "msg_data": {"type": "event", "name": "document_ready", "values": {"type": "map"}},
+}
+"""What a browser says once the page is drawn: the server makes the sections further down then."""
 GIVEN_UP = 40
 """Seconds after which a server has given up sessions without a connection."""
 
 
 class Person:
-    """A session: a page that was asked for, its socket, and the model that holds its address."""
+    """A session: a page that was asked for, its socket, and the models that hold its address and its selection."""
 
     def __init__(self, url: str) -> None:
-        self.url, self.place, self.number = url, "", 0
+        self.url, self.address, self.chips, self.number = url, "", "", 0
         self.socket: WebSocketClientConnection | None = None
+        self.reader: asyncio.Task[None] | None = None
+        self.wanted: dict[str, asyncio.Future[str]] = {}
+        """What is waited for: a message that answers the one of this number, or one that holds this text."""
 
     async def arrive(self) -> None:
-        """Ask for the page, connect, and pull the document as a browser does."""
+        """Ask for the page, connect, pull the document and say that it is drawn, as a browser does."""
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(self.url).read().decode())
         found = re.search(r'"token":\s*"([^"]+)"', page)
         assert found, "the page has no session"
@@ -58,22 +69,39 @@ class Person:
         self.socket = await websocket_connect(
             request, subprotocols=["bokeh", found[1]], max_message_size=1 << 28, ping_interval=None
         )
+        assert self.socket.protocol is not None
+        self.socket.protocol.set_nodelay(True)  # as browsers do
         await self._receive()  # ACK
-        content = await self.ask("PULL-DOC-REQ", {})
-        self.place = _address(content)
+        self.reader = asyncio.create_task(self._read())
+        models = _named(await self.ask("PULL-DOC-REQ", {}))
+        self.address, self.chips = models["Address"], f'"{models["Chips"]}"'
+        whole = self._wait(LAST)
+        await self.ask("PATCH-DOC", {"events": [READY]})
+        await asyncio.wait_for(whole, 120)
 
     async def ask(self, kind: str, content: dict[str, Any]) -> str:
         """Send a message; the content of its answer."""
         assert self.socket is not None
         self.number += 1
         name = f"m{self.number}"
+        answer = self._wait(name)
         for part in ({"msgid": name, "msgtype": kind}, {}, content):
             await self.socket.write_message(json.dumps(part))
+        return await answer
+
+    def _wait(self, name: str) -> asyncio.Future[str]:
+        self.wanted[name] = asyncio.get_running_loop().create_future()
+        return self.wanted[name]
+
+    async def _read(self) -> None:
+        """Take every message as it comes, as a browser does."""
         while True:
-            header, answer = await self._receive()
-            if header.get("reqid") == name:
-                assert header["msgtype"] != "ERROR", answer[:500]
-                return answer
+            header, content = await self._receive()
+            assert header["msgtype"] != "ERROR", content[:500]
+            answered = str(header.get("reqid", ""))
+            for name in list(self.wanted):
+                if name == answered or (not answered and name in content):
+                    self.wanted.pop(name).set_result(content)
 
     async def _receive(self) -> tuple[dict[str, Any], str]:
         """(header, content) of the next message; its buffers are read and dropped."""
@@ -89,15 +117,18 @@ class Person:
     async def _part(self) -> Any:
         assert self.socket is not None
         part = await self.socket.read_message()
-        assert part is not None, "the server closed the connection"
+        if part is None:
+            raise asyncio.CancelledError  # the page was left
         return part
 
     async def go(self, query: str) -> float:
-        """Change the address; milliseconds until the server has answered."""
+        """Change the address; milliseconds until the page shows what is selected now."""
         new = {"type": "map", "entries": [["query", query], ["replace", True]]}
-        event = {"kind": "ModelChanged", "model": {"id": self.place}, "attr": "place", "new": new}
+        event = {"kind": "ModelChanged", "model": {"id": self.address}, "attr": "place", "new": new}
+        shown = self._wait(self.chips)
         began = time.perf_counter()
         await self.ask("PATCH-DOC", {"events": [event]})
+        await asyncio.wait_for(shown, 60)
         return 1000 * (time.perf_counter() - began)
 
     def leave(self) -> None:
@@ -106,20 +137,21 @@ class Person:
             self.socket.close()
 
 
-def _address(document: str) -> str:
-    """Id of the model that holds the page's address."""
+def _named(document: str) -> dict[str, str]:
+    """Ids of a document's models by the first word of their names."""
 
     def models(node: Any) -> Any:
         if isinstance(node, dict):
-            if "id" in node and str(node.get("name", "")).startswith("Address"):
-                yield node["id"]
+            if "id" in node and "attributes" in node:
+                name = str(node["attributes"].get("name") or node.get("name") or "")
+                yield name.rstrip("0123456789"), node["id"]
             for value in node.values():
                 yield from models(value)
         elif isinstance(node, list):
             for value in node:
                 yield from models(value)
 
-    return str(next(models(json.loads(document))))
+    return dict(models(json.loads(document)))
 
 
 async def person(url: str, queries: list[str], seed: int, taken: list[float], gate: asyncio.Barrier) -> None:
@@ -128,9 +160,11 @@ async def person(url: str, queries: list[str], seed: int, taken: list[float], ga
     one = Person(url)
     await one.arrive()
     await gate.wait()
+    last = ""
     for _ in range(GESTURES):
         await asyncio.sleep(float(rng.uniform(0.6, 1.4)))
-        taken.append(await one.go(str(rng.choice(queries))))
+        last = str(rng.choice([query for query in queries if query != last]))
+        taken.append(await one.go(last))
     one.leave()
 
 

@@ -15,8 +15,8 @@ from deeptracker.view.answers.flips import class_of
 from deeptracker.view.answers.images import ClassImages
 from deeptracker.view.answers.pixels import PixelChart
 from deeptracker.view.curves import ScalarCurves
-from deeptracker.view.event import batch, course, exhibits
 from deeptracker.view.event.events import Event
+from deeptracker.view.event.page import USUAL, EventFigures
 from deeptracker.view.faces.cabinet import Cabinet
 from deeptracker.view.faces.cube import Cube
 from deeptracker.view.heading import heading, note
@@ -30,7 +30,6 @@ ANSWERS = "Gains are drawn upwards, losses downwards."
 MISTAKES = "What was taken for what before and after the strongest event, else at both ends of the run."
 OPENED = 4
 """Events whose page, layer and class are in the file; further ones move the time axis only."""
-PER_ROW = 3
 
 
 @dataclass
@@ -74,17 +73,22 @@ def _events(run: Any, timeline: Timeline, found: list[Event]) -> Part:
     pages_: list[Any] = []
     opens: dict[int, int] = {}
     for event in found[:OPENED]:
-        plots = [*course.figures(run, event, timeline), *exhibits.figures(run, event, timeline)]
-        labels = batch.figure_of_labels(run, event)
-        plots += [labels] if labels is not None else []
-        if not plots:
+        figures = EventFigures(run, timeline)
+        figures.show(event)
+        figures.layout.children = [plot for plot in figures.layout.children if plot.visible]
+        if not figures.layout.children:
             continue
-        lines = [row(*plots[i : i + PER_ROW], sizing_mode="stretch_width") for i in range(0, len(plots), PER_ROW)]
-        usual = "Grey: 98% of the 200 records before. Dashed: the layer's other filters. Red lines: the event."
-        top = heading(f"Event {event['rank']}", usual)
+        top = heading(f"Event {event['rank']}", USUAL)
         opens[int(event["rank"])] = len(pages_)
         pages_.append(
-            column(top, *lines, name=f"event-{len(pages_)}", visible=False, sizing_mode="stretch_width", spacing=0)
+            column(
+                top,
+                figures.layout,
+                name=f"event-{len(pages_)}",
+                visible=False,
+                sizing_mode="stretch_width",
+                spacing=0,
+            )
         )
     return Part("event", "", pages_, opens=opens)
 
@@ -171,8 +175,10 @@ def _answers(run: Any, timeline: Timeline, found: list[Event]) -> Part:
         first = float(int(found[0]["iteration"]) - 1)
         last = float(max(int(found[0].get("end") or first + 1), int(first) + 1))
         last += 2 * timeline.passes
-    if matrices := confusion.figures(run, view, first, last):
-        models += [heading("Mistakes", MISTAKES), row(*matrices)]
+    mistakes = confusion.Confusion(run, view)
+    if mistakes.plots:
+        mistakes.show(first, last)
+        models += [heading("Mistakes", MISTAKES), row(*mistakes.plots)]
     return Part("answers", "Answers", models)
 
 

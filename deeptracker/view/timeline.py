@@ -215,7 +215,11 @@ def number_ticks() -> CustomJSTickFormatter:
 
 
 def named_rows(axis: Any, places: list[float], names: list[str], size: str = SMALL) -> None:
-    """Write names at places of an axis instead of numbers."""
+    """Write names at places of an axis instead of numbers; others than before, where it has names."""
+    if isinstance(axis.ticker, FixedTicker):
+        axis.ticker.ticks = places  # a ticker of its own would make the server look through the whole page
+        axis.major_label_overrides = dict(zip(places, names, strict=True))
+        return
     axis.ticker = FixedTicker(ticks=places)
     axis.major_label_overrides = dict(zip(places, names, strict=True))
     axis.major_tick_line_color = None

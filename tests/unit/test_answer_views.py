@@ -111,7 +111,10 @@ def test_confusion__counts_answers_by_class_and_takes_the_passes_in_force(analys
     want = np.zeros((3, 3), int)
     np.add.at(want, (target, answers["predicted"].values[a]), 1)
     np.testing.assert_array_equal(confusion.confusion(analysed, VIEW, a, 3), want)
-    before, after, differ = confusion.figures(analysed, VIEW, int(at[3]), int(at[5]))
+    shown = confusion.Confusion(analysed, VIEW)
+    shown.show(int(at[1]), int(at[2]))
+    shown.show(int(at[3]), int(at[5]))
+    before, after, differ = shown.plots
     cells = [plot.renderers[-1].data_source.data["images"] for plot in (before, after, differ)]
     np.testing.assert_array_equal(cells[1] - cells[0], cells[2])
     assert differ.title.text == f"change from {int(at[3])} to {int(at[5])}"

@@ -9,7 +9,7 @@ import pytest
 
 from deeptracker.app.explorer import Explorer
 from deeptracker.store import Run, open_run
-from deeptracker.view.event import batch, course, exhibits
+from deeptracker.view.event import batch, course, exhibits, panels
 from deeptracker.view.timeline import Timeline
 
 
@@ -52,30 +52,36 @@ def test_exhibits__draw_the_numbers_of_the_run(analysed: Run) -> None:
         filters=[{"layer": "layer1.0.conv1", "channel": 2, "score": 9.0}],
         evidence=[line(f"run.filters.g_rms.sel(layer='layer1.0.conv1', {WINDOW}")],
     )
-    (plot,) = exhibits.figures(analysed, told, Timeline(analysed))
+    shown = exhibits.Exhibits(analysed, Timeline(analysed))
+    shown.show(told)
+    plot, *others = shown.plots
+    assert plot.visible
+    assert not any(one.visible for one in others)
     source = next(r.data_source.data for r in plot.renderers if "name" in r.data_source.data)
     assert source["name"] == ["filter 2"]
     drawn = dict(zip(source["x"][0].tolist(), source["y"][0].tolist(), strict=True))
     own = analysed.filters.g_rms.sel(layer="layer1.0.conv1").sel(channel=2)
     assert drawn[210] == pytest.approx(float(own.sel(iteration=210)), rel=1e-6)
-    others = analysed.filters.g_rms.sel(layer="layer1.0.conv1", iteration=210).values
+    all_ = analysed.filters.g_rms.sel(layer="layer1.0.conv1", iteration=210).values
     median = next(r.data_source.data for r in plot.renderers if getattr(r.glyph, "line_dash", None) == [4, 3])
     rest = dict(zip(median["x"].tolist(), median["y"].tolist(), strict=True))
-    left = np.sort(np.delete(others, 2))
+    left = np.sort(np.delete(all_, 2))
     assert rest[210] == pytest.approx(left[(len(left) - 1) // 2], rel=1e-6)
 
 
 def test_usual_band__is_what_the_records_before_held_and_nothing_after() -> None:
     at = np.arange(400)
     values = np.where(at < 300, at % 100, 1e6).astype(float)[:, None]
-    low, high = exhibits.usual_band(values, at, 300)
+    low, high = panels.usual_band(values, at, 300)
     assert (low, high) == tuple(np.quantile(np.r_[0:100, 0:100], (0.01, 0.99)))
-    assert np.isnan(exhibits.usual_band(values, at, 9)[0])
-    assert np.isfinite(exhibits.usual_band(values, at, 10)[0])
+    assert np.isnan(panels.usual_band(values, at, 9)[0])
+    assert np.isfinite(panels.usual_band(values, at, 10)[0])
 
 
 def test_course__shows_what_was_logged(analysed: Run) -> None:
-    titles = [plot.title.text for plot in course.figures(analysed, event(), Timeline(analysed))]
+    shown = course.Course(analysed, Timeline(analysed))
+    shown.show(event())
+    titles = [plot.title.text for plot in shown.plots if plot.visible]
     assert titles == ["training loss", "norm of the gradient", "learning rate"]
 
 
@@ -98,12 +104,15 @@ class Batches:
 
 
 def test_batch__shows_labels_beside_the_usual() -> None:
-    plot = batch.figure_of_labels(Batches(), event(iteration=300, end=300))
-    data = plot.renderers[0].data_source.data
+    shown = batch.Labels(Batches())
+    shown.show(event(iteration=300, end=300))
+    assert shown.plot.visible
+    data = shown.plot.renderers[0].data_source.data
     assert data["name"] == ["class 0", "class 1"]
     assert list(data["share"]) == [0, 100]
     assert list(data["usual"]) == [50, 50]
-    assert batch.figure_of_labels(Batches(), event(iteration=4000, end=4000)) is None
+    shown.show(event(iteration=4000, end=4000))
+    assert not shown.plot.visible
 
 
 def test_verdict__is_kept_beside_the_run_and_told_in_the_list(analysed: Run) -> None:

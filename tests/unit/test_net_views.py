@@ -125,8 +125,9 @@ def test_weights__every_weight_is_a_pixel_of_its_tile(analysed: Run) -> None:
 
 def test_trajectory__points_are_the_records_of_the_layer(analysed: Run) -> None:
     place = layers_of(analysed)[2]
-    plot = trajectory.trajectory(analysed, place, "w_norm2", "g_norm2", 100, 160)
-    data = plot.renderers[-1].data_source.data
+    shown = trajectory.Trajectory(analysed, layers_of(analysed)[1], "w_norm2", "g_norm2", 0, 400)
+    assert shown.show(place, "w_norm2", "g_norm2", 100, 160)
+    data = shown.plot.renderers[-1].data_source.data
     own = analysed.layers.sel(layer=place.name, iteration=slice(100, 160))
     assert list(data["at"]) == own.iteration.values.tolist()
     np.testing.assert_allclose(data["x"], own.w_norm2.values)

@@ -39,9 +39,10 @@ class AnswersSection(Section):
             self._draw()
             self.state.param.watch(lambda *_: self.context.soon(self._draw), "classes")
         if len(self.names) > 1:
-            self.matrices = pn.FlexBox(margin=0)
+            self.confusion = confusion.Confusion(self.run, self.view)
             self.mistakes = heading("Mistakes", MISTAKES)
-            self.parts += [pane(self.mistakes), self.matrices]
+            matrices = [pn.pane.Bokeh(plot, margin=(4, 16, 8, 0)) for plot in self.confusion.plots]
+            self.parts += [pane(self.mistakes), pn.FlexBox(*matrices, margin=0)]
             self._compare()
             self.state.param.watch(lambda *_: self.context.soon(self._compare), ["pins", "event", "start", "stop"])
 
@@ -76,8 +77,7 @@ class AnswersSection(Section):
         return self.timeline.full
 
     def _compare(self) -> None:
-        plots = confusion.figures(self.run, self.view, *self._ends())
+        self.confusion.show(*self._ends())
         a, b = confusion.passes_at(self.run, self.view, *self._ends())
         said = f'run.dataset("validation/{self.view}").predicted.isel(validation=[{a}, {b}])'
         self.mistakes.text = heading("Mistakes", MISTAKES, expression=said).text
-        self.matrices[:] = [pn.pane.Bokeh(plot, margin=(4, 16, 8, 0)) for plot in plots]

@@ -36,6 +36,7 @@ class TrajectorySection(Section):
             self.state, [select("across", options, "across"), select("up", options, "up")], self._usual, **BESIDE
         )
         self.paths = pn.Row(sizing_mode="stretch_width", margin=0)
+        self.figures: list[trajectory.Trajectory] = []
         self.chosen: list[str] = []
         self.heading = heading("Trajectories", TEXT)
         self.parts = [titled(self.heading, controls), self.paths]
@@ -59,10 +60,11 @@ class TrajectorySection(Section):
         self.chosen = [place.name for place in chosen[-trajectory.MOST :]]
         self.pair = (across, up)
         self.heading.text = self.head("Trajectories", TEXT, [trajectory.TIME]).text
-        self.paths[:] = [
-            pane(trajectory.trajectory(self.run, place, across, up, self.state.start, self.state.stop))
-            for place in chosen[-trajectory.MOST :]
-        ]
+        shown = [(place, across, up, self.state.start, self.state.stop) for place in chosen[-trajectory.MOST :]]
+        if len(shown) == len(self.figures) and all(f.show(*one) for f, one in zip(self.figures, shown, strict=True)):
+            return
+        self.figures = [trajectory.Trajectory(self.run, *one) for one in shown]
+        self.paths[:] = [pane(one.plot) for one in self.figures]
 
     def expression(self) -> str:
         return f"run.layers[{list(self.pair)}].sel(layer={self.chosen})"

@@ -37,68 +37,86 @@ def confusion(run: Any, view: str, number: int, classes: int) -> NDArray[np.int6
     return np.bincount(target[known] * classes + predicted[known], minlength=classes**2).reshape(classes, classes)
 
 
-def figures(run: Any, view: str, first: float, last: float) -> list[Any]:
-    """Three figures: the pass in force at ``first``, that at ``last``, and the difference; [] without classes."""
-    names = list(classes_of(run, view).names)
-    if len(names) < 2:
-        return []
-    at = coordinate(run, f"validation/{view}", "validation")
-    a, b = passes_at(run, view, first, last)
-    before, after = confusion(run, view, a, len(names)), confusion(run, view, b, len(names))
-    kept = np.arange(len(names))
-    if len(names) > MOST:
-        moved = np.abs(after - before)
-        kept = np.sort(np.argsort(-(moved.sum(axis=0) + moved.sum(axis=1)), kind="stable")[:MOST])
-    part = np.ix_(kept, kept)
-    labels = [words.class_name(names[i]) for i in kept]
-    wrong = max(int((m - np.diag(np.diag(m))).max(initial=1)) for m in (before, after))
-    left_out = f", {len(kept)} of {len(names)} classes" if len(kept) < len(names) else ""
-    return [
-        _figure(before[part], labels, f"pass at {int(at[a]):,}{left_out}", float(max(wrong, 1)), differs=False),
-        _figure(after[part], labels, f"pass at {int(at[b]):,}{left_out}", float(max(wrong, 1)), differs=False),
-        _figure((after - before)[part], labels, f"change from {int(at[a]):,} to {int(at[b]):,}", 0.0, differs=True),
-    ]
+class Confusion:
+    """Three figures: the pass in force at ``first``, that at ``last``, and the difference; none without classes."""
 
+    def __init__(self, run: Any, view: str) -> None:
+        self.run, self.view = run, view
+        self.names = list(classes_of(run, view).names)
+        count = min(len(self.names), MOST)
+        self.matrices = [_Matrix(count, differs) for differs in (False, False, True)] if count > 1 else []
+        self.plots = [one.plot for one in self.matrices]
 
-def _figure(matrix: NDArray[np.int64], names: list[str], title: str, high: float, *, differs: bool) -> Any:
-    """One matrix: a row a class, a column an answer; right answers are left pale so that mistakes are seen."""
-    count = len(names)
-    plot = plain(
-        figure(
-            width=SIZE + 104, height=SIZE + 96, sizing_mode="fixed", tools="", toolbar_location=None, title=title,
-            x_range=Range1d(0, count), y_range=Range1d(0, count), border_fill_color=palettes.PAPER,
-            outline_line_color=palettes.FAINT,
+    def show(self, first: float, last: float) -> None:
+        """Compare two passes; of many classes those are drawn whose answers differ most."""
+        if not self.matrices:
+            return
+        count = len(self.names)
+        at = coordinate(self.run, f"validation/{self.view}", "validation")
+        a, b = passes_at(self.run, self.view, first, last)
+        before, after = (confusion(self.run, self.view, number, count) for number in (a, b))
+        kept = np.arange(count)
+        if count > MOST:
+            moved = np.abs(after - before)
+            kept = np.sort(np.argsort(-(moved.sum(axis=0) + moved.sum(axis=1)), kind="stable")[:MOST])
+        part = np.ix_(kept, kept)
+        labels = [words.class_name(self.names[i]) for i in kept]
+        wrong = float(max(int((m - np.diag(np.diag(m))).max(initial=1)) for m in (before, after)))
+        left_out = f", {len(kept)} of {count} classes" if len(kept) < count else ""
+        differ = after - before
+        shown = (
+            (before, wrong, f"pass at {int(at[a]):,}{left_out}"),
+            (after, wrong, f"pass at {int(at[b]):,}{left_out}"),
+            (differ, float(np.abs(differ[part]).max(initial=1)), f"change from {int(at[a]):,} to {int(at[b]):,}"),
         )
-    )  # fmt: skip
-    plot.title.text_font_size = "11px"
-    shown = matrix.astype(np.float32)
-    if differs:
-        high = float(max(np.abs(shown).max(initial=0), 1))
-        mapper = LinearColorMapper(low=-high, high=high, palette=list(palettes.CHANGE))
-    else:
-        shown[np.arange(count), np.arange(count)] = np.nan
-        mapper = LinearColorMapper(low=0, high=high, palette=list(palettes.ERROR), nan_color=palettes.MISSING)
-    source = ColumnDataSource({"image": [np.ascontiguousarray(shown[::-1])]})
-    plot.image("image", 0, 0, count, count, source=source, color_mapper=mapper)
-    row, column = np.divmod(np.arange(count * count), count)
-    cells = ColumnDataSource(
-        {
+        for matrix, (counts, high, title) in zip(self.matrices, shown, strict=True):
+            matrix.show(counts[part], labels, title, high)
+
+
+class _Matrix:
+    """A row a class, a column an answer; right answers are left pale so that mistakes are seen."""
+
+    def __init__(self, count: int, differs: bool) -> None:
+        self.differs = differs
+        plot = self.plot = plain(
+            figure(
+                width=SIZE + 104, height=SIZE + 96, sizing_mode="fixed", tools="", toolbar_location=None, title="",
+                x_range=Range1d(0, count), y_range=Range1d(0, count), border_fill_color=palettes.PAPER,
+                outline_line_color=palettes.FAINT,
+            )
+        )  # fmt: skip
+        plot.title.text_font_size = "11px"
+        colours = palettes.CHANGE if differs else palettes.ERROR
+        self.mapper = LinearColorMapper(low=0, high=1, palette=list(colours), nan_color=palettes.MISSING)
+        self.image = ColumnDataSource({"image": []})
+        plot.image("image", 0, 0, count, count, source=self.image, color_mapper=self.mapper)
+        self.cells = ColumnDataSource({"x": [], "y": [], "of": [], "as": [], "images": []})
+        boxes = plot.rect("x", "y", 1, 1, source=self.cells, fill_alpha=0, line_color=None)
+        tips = [("class", "@of"), ("answered", "@as"), ("images", "@images{+0}" if differs else "@images")]
+        plot.add_tools(HoverTool(renderers=[boxes], tooltips=tips))
+        plot.xaxis.major_label_orientation = 0.9
+        plot.xaxis.axis_label, plot.yaxis.axis_label = "answer", "class"
+
+    def show(self, matrix: NDArray[np.int64], names: list[str], title: str, high: float) -> None:
+        count = len(names)
+        shown = matrix.astype(np.float32)
+        if not self.differs:
+            shown[np.arange(count), np.arange(count)] = np.nan
+        self.plot.title.text = title
+        self.mapper.update(low=-high if self.differs else 0.0, high=high)
+        self.image.data = {"image": [np.ascontiguousarray(shown[::-1])]}
+        row, column = np.divmod(np.arange(count * count), count)
+        self.cells.data = {
             "x": column + 0.5,
             "y": count - row - 0.5,
             "of": [names[i] for i in row],
             "as": [names[i] for i in column],
             "images": matrix.ravel(),
         }
-    )
-    boxes = plot.rect("x", "y", 1, 1, source=cells, fill_alpha=0, line_color=None)
-    tips = [("class", "@of"), ("answered", "@as"), ("images", "@images{+0}" if differs else "@images")]
-    plot.add_tools(HoverTool(renderers=[boxes], tooltips=tips))
-    places = [i + 0.5 for i in range(count)]
-    named_rows(plot.xaxis, places, [short(name, 12) for name in names], "10px")
-    named_rows(plot.yaxis, [count - p for p in places], [short(name, 12) for name in names], "10px")
-    plot.xaxis.major_label_orientation = 0.9
-    plot.xaxis.axis_label, plot.yaxis.axis_label = "answer", "class"
-    return plot
+        places = [i + 0.5 for i in range(count)]
+        few = [short(name, 12) for name in names]
+        named_rows(self.plot.xaxis, places, few, "10px")
+        named_rows(self.plot.yaxis, [count - place for place in places], few, "10px")
 
 
-__all__ = ["confusion", "figures", "passes_at"]
+__all__ = ["Confusion", "confusion", "passes_at"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, Range1d
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -13,14 +13,13 @@ from deeptracker.screen import coordinate, sizes, table, variables
 from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view import palettes, words
 from deeptracker.view.event.events import Event
-from deeptracker.view.event.exhibits import HEIGHT
+from deeptracker.view.event.panels import HEIGHT, LEFT, PAST
 from deeptracker.view.thumbnails import gallery, thumbnails
 from deeptracker.view.timeline import plain
 
 BATCHES = 3
 """Batches from the onset on that are looked at, at least; those of the whole event up to ``MOST_BATCHES``."""
 MOST_BATCHES = 50
-PAST = 200
 MOST_CLASSES = 40
 SETS = ("training", "train")
 """Names of a set of images whose ids are those of the batches."""
@@ -37,48 +36,54 @@ def _rows(run: Any, event: Event) -> tuple[slice, slice] | None:
     return (slice(max(0, first - PAST), first), slice(first, last)) if first < last else None
 
 
-def figure_of_labels(run: Any, event: Event) -> Any:
-    """Share of each label among the samples of the event's batches, beside that of the batches before; or None."""
-    rows = _rows(run, event)
-    if rows is None:
-        return None
-    before, during = (_counts(run, part) for part in rows)
-    count = max(len(before), len(during))
-    if not count or not during.sum():
-        return None
-    before, during = (np.pad(c, (0, count - len(c))) for c in (before, during))
-    view = first_set(run)
-    known = class_names(run, view, count) if view is not None else ()
-    names = [words.class_name(known[i]) if i < len(known) else f"class {i}" for i in range(count)]
-    share = during / during.sum()
-    usual = before / max(before.sum(), 1)
-    order = np.arange(count)
-    if count > MOST_CLASSES:  # those that differ most
-        order = np.sort(np.argsort(-np.abs(share - usual), kind="stable")[:MOST_CLASSES])
-    batches = rows[1].stop - rows[1].start
-    samples = f"{int(during.sum()):,} samples of {words.count(batches, 'batch')}"
-    plot = plain(
-        figure(
-            frame_height=HEIGHT, sizing_mode="stretch_width", toolbar_location=None, tools="",
-            x_range=FactorRange(*[names[i] for i in order]), title=f"labels in the batches: {samples}",
-            min_border_left=58, min_border_right=10, min_border_top=0, min_border_bottom=0,
-            outline_line_color=palettes.FAINT, border_fill_color=palettes.PAPER,
+class Labels:
+    """Share of each label among the samples of an event's batches, beside that of the batches before."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        self.source = ColumnDataSource({"name": [], "share": [], "usual": []})
+        self.plot = plain(
+            figure(
+                frame_height=HEIGHT, sizing_mode="stretch_width", toolbar_location=None, tools="",
+                x_range=FactorRange(), title="", y_range=Range1d(0, 1),
+                min_border_left=LEFT, min_border_right=10, min_border_top=0, min_border_bottom=0,
+                outline_line_color=palettes.FAINT, border_fill_color=palettes.PAPER,
+            )
+        )  # fmt: skip
+        self.plot.title.text_font_size = "11px"
+        self.plot.yaxis.axis_label = "share, %"
+        self.plot.yaxis.ticker.desired_num_ticks = 4
+        bars = self.plot.vbar(
+            "name", width=0.7, top="share", source=self.source, fill_color=palettes.LABEL, line_color=None
         )
-    )  # fmt: skip
-    plot.title.text_font_size = "11px"
-    plot.yaxis.axis_label = "share, %"
-    plot.y_range.start = 0
-    plot.xaxis.major_label_orientation = 0.7 if len(order) > 6 else 0.0
-    source = ColumnDataSource(
-        {"name": [names[i] for i in order], "share": 100 * share[order], "usual": 100 * usual[order]}
-    )
-    bars = plot.vbar("name", width=0.7, top="share", source=source, fill_color=palettes.LABEL, line_color=None)
-    ticks = plot.scatter(
-        "name", "usual", source=source, marker="dash", size=16, line_color=palettes.SELECTED, line_width=2
-    )
-    tips = [("", "@name"), ("here", "@share{0.0}%"), (f"the {PAST} batches before", "@usual{0.0}%")]
-    plot.add_tools(HoverTool(renderers=[bars, ticks], tooltips=tips))
-    return plot
+        ticks = self.plot.scatter(
+            "name", "usual", source=self.source, marker="dash", size=16, line_color=palettes.SELECTED, line_width=2
+        )
+        tips = [("", "@name"), ("here", "@share{0.0}%"), (f"the {PAST} batches before", "@usual{0.0}%")]
+        self.plot.add_tools(HoverTool(renderers=[bars, ticks], tooltips=tips))
+
+    def show(self, event: Event) -> None:
+        """Draw the batches of an event; where none was recorded the figure is not visible."""
+        rows = _rows(self.run, event)
+        counts = [_counts(self.run, part) for part in rows] if rows is not None else []
+        self.plot.visible = bool(counts) and bool(counts[1].sum())
+        if rows is None or not self.plot.visible:
+            return
+        count = max(map(len, counts))
+        before, during = (np.pad(c, (0, count - len(c))) for c in counts)
+        share, usual = 100 * during / during.sum(), 100 * before / max(before.sum(), 1)
+        order = np.arange(count)
+        if count > MOST_CLASSES:  # those that differ most
+            order = np.sort(np.argsort(-np.abs(share - usual), kind="stable")[:MOST_CLASSES])
+        view = first_set(self.run)
+        known = class_names(self.run, view, count) if view is not None else ()
+        names = [words.class_name(known[i]) if i < len(known) else f"class {i}" for i in order]
+        batches = words.count(rows[1].stop - rows[1].start, "batch")
+        self.plot.title.text = f"labels in the batches: {int(during.sum()):,} samples of {batches}"
+        self.plot.x_range.factors = names
+        self.plot.y_range.end = 1.06 * float(max(share.max(), usual.max()))
+        self.plot.xaxis.major_label_orientation = 0.7 if len(names) > 6 else 0.0
+        self.source.data = {"name": names, "share": share[order], "usual": usual[order]}
 
 
 def _counts(run: Any, part: slice) -> NDArray[np.int64]:
@@ -107,4 +112,4 @@ def pictures(run: Any, event: Event, most: int = 32, size: int = 40) -> str:
     return f"<h3>The batch at its beginning</h3>{gallery(cells, size)}"
 
 
-__all__ = ["figure_of_labels", "pictures"]
+__all__ = ["Labels", "pictures"]

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, HoverTool
 from numpy.typing import NDArray
 
 from deeptracker.screen import read, units, variables
 from deeptracker.view import palettes, words
-from deeptracker.view.event.events import Event, around
+from deeptracker.view.event.events import Event
+from deeptracker.view.event.panels import PIXELS, Panel, reading, usual_band, visible
 from deeptracker.view.places import layers_of, short
-from deeptracker.view.timeline import Timeline, number_ticks
+from deeptracker.view.timeline import Timeline
 
 MOST = 3
-PIXELS = 600
-PAST = 200
-"""Records before the event that say what was usual."""
-HEIGHT = 104
 MOST_LINES = 8
 """Filters of an event that are drawn as lines."""
 
@@ -66,61 +63,53 @@ def _first_layer(event: Event) -> str:
     return str(event["layers"][0]) if event.get("layers") else ""
 
 
-def figures(run: Any, event: Event, timeline: Timeline, most: int = MOST) -> list[Any]:
-    """A figure for each exhibit, on the shared time axis."""
-    return [figure(run, event, exhibit, timeline) for exhibit in exhibits(run, event, most)]
+class Exhibits:
+    """Figures for as many exhibits as an event may have, on the shared time axis; ``show`` puts one into them."""
+
+    def __init__(self, run: Any, timeline: Timeline, most: int = MOST) -> None:
+        self.run = run
+        self.parts = [_Part(timeline) for _ in range(most)]
+        self.plots = [part.plot for part in self.parts]
+
+    def show(self, event: Event) -> list[Exhibit]:
+        """Draw the exhibits of an event, and return them; figures that it does not need are not visible."""
+        found = exhibits(self.run, event, len(self.parts))
+        for part, exhibit in zip(self.parts, found, strict=False):
+            part.show(self.run, event, exhibit)
+        for i, part in enumerate(self.parts):
+            part.plot.visible = i < len(found)
+        return found
 
 
-def figure(run: Any, event: Event, exhibit: Exhibit, timeline: Timeline) -> Any:
+class _Part(Panel):
     """One exhibit: the series, and as a band what was usual: 98% of the numbers of the records before the event."""
-    at, values = _values(run, event, exhibit)
-    onset = int(event["iteration"])
-    lines, rest = _lines(exhibit, values)
-    low, high = usual_band(lines if exhibit.channels else values, at, onset)
-    unit = words.with_unit(exhibit.variable, units(run, exhibit.group, exhibit.variable))
-    plot = timeline.figure(
-        HEIGHT, axis=True, label=False, min_border_left=58, min_border_right=10, title=_title(exhibit)
-    )
-    plot.title.text_font_size = "11px"
-    plot.yaxis.axis_label = unit
-    plot.yaxis.formatter = number_ticks()
-    plot.yaxis.ticker.desired_num_ticks = 4
-    if np.isfinite(low) and np.isfinite(high):
-        plot.quad(
-            left=timeline.full[0], right=timeline.full[1], bottom=low, top=high,
-            fill_color=palettes.LABEL, fill_alpha=0.18, line_color=None, level="underlay",
-        )  # fmt: skip
-    if rest is not None:
-        plot.line(at, rest, line_color=palettes.LABEL, line_width=1, line_dash=[4, 3])
-    names = [f"filter {c}" for c in exhibit.channels[:MOST_LINES]] or [exhibit.layer]
-    source = ColumnDataSource(
-        {"x": [at] * lines.shape[1], "y": [lines[:, i] for i in range(lines.shape[1])], "name": names}
-    )
-    drawn = plot.multi_line("x", "y", source=source, line_color=palettes.SELECTED, line_width=1.2, line_alpha=0.85)
-    plot.add_tools(
-        HoverTool(
-            renderers=[drawn],
-            line_policy="nearest",
-            tooltips=[("", "@name"), ("iteration", "$data_x{0,0}"), (exhibit.variable, "$data_y{0.0000a}")],
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__(timeline)
+        self.rest = ColumnDataSource({"x": [], "y": []})
+        self.lines = ColumnDataSource({"x": [], "y": [], "name": []})
+        self.plot.line("x", "y", source=self.rest, line_color=palettes.LABEL, line_width=1, line_dash=[4, 3])
+        drawn = self.plot.multi_line(
+            "x", "y", source=self.lines, line_color=palettes.SELECTED, line_width=1.2, line_alpha=0.85
         )
-    )
-    fit(plot, lines[visible(run, event, at)], low, high)
-    return plot
+        self.hover = HoverTool(renderers=[drawn], line_policy="nearest")
+        self.plot.add_tools(self.hover)
 
-
-def visible(run: Any, event: Event, at: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which records lie in the range that the event opens."""
-    first, last = around(run, event)
-    return np.asarray((at >= first) & (at <= last))
-
-
-def fit(plot: Any, *values: Any) -> None:
-    """Let the vertical axis end a little beyond these numbers; those that are not finite do not count."""
-    flat = np.concatenate([np.ravel(np.asarray(one, dtype=np.float64)) for one in values])
-    flat = flat[np.isfinite(flat)]
-    if flat.size:
-        room = 0.06 * float(np.ptp(flat)) or abs(float(flat[0])) * 0.1 or 1.0
-        plot.y_range = Range1d(float(flat.min()) - room, float(flat.max()) + room)
+    def show(self, run: Any, event: Event, exhibit: Exhibit) -> None:
+        at, values = _values(run, event, exhibit)
+        lines, rest = _lines(exhibit, values)
+        low, high = usual_band(lines if exhibit.channels else values, at, int(event["iteration"]))
+        self.plot.title.text = _title(exhibit)
+        self.plot.yaxis.axis_label = words.with_unit(exhibit.variable, units(run, exhibit.group, exhibit.variable))
+        self.usual(low, high)
+        self.rest.data = {"x": at, "y": rest} if rest is not None else {"x": [], "y": []}
+        names = [f"filter {c}" for c in exhibit.channels[:MOST_LINES]] or [exhibit.layer]
+        count = lines.shape[1]
+        self.lines.data = {"x": [at] * count, "y": [lines[:, i] for i in range(count)], "name": names[:count]}
+        self.hover.tooltips = [
+            ("", "@name"), ("iteration", "$data_x{0,0}"), (exhibit.variable, "$data_y{0.0000a}")
+        ]  # fmt: skip
+        self.fit(lines[visible(run, event, at)], low, high)
 
 
 def _title(exhibit: Exhibit) -> str:
@@ -133,10 +122,9 @@ def _title(exhibit: Exhibit) -> str:
 def _values(run: Any, event: Event, exhibit: Exhibit) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(iterations, values (record, filter)) around an event, from well before it."""
     place = next(p for p in layers_of(run) if p.name == exhibit.layer)
-    first, last = around(run, event)
     axis = "filter" if exhibit.group.startswith("filters") else "layer"
     data = read(
-        run, exhibit.group, [exhibit.variable], first - 3 * (last - first), last + (last - first), PIXELS,
+        run, exhibit.group, [exhibit.variable], *reading(run, event), PIXELS,
         select={axis: place.along(axis)}, reductions=["mean"],
     )  # fmt: skip
     return np.asarray(data["iteration"].values), np.asarray(data[exhibit.variable].values[0], dtype=np.float64)
@@ -158,14 +146,4 @@ def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(ordered[np.arange(len(ordered)), count // 2])
 
 
-def usual_band(values: NDArray[np.float64], at: NDArray[np.int64], onset: int) -> tuple[float, float]:
-    """1% and 99% points of all numbers of the ``PAST`` records before the onset; NaN under ten of them."""
-    past = values[at < onset][-PAST:]
-    past = past[np.isfinite(past)]
-    if len(past) < 10:
-        return float("nan"), float("nan")
-    low, high = np.quantile(past, (0.01, 0.99))
-    return float(low), float(high)
-
-
-__all__ = ["Exhibit", "exhibits", "figure", "figures", "fit", "usual_band", "visible"]
+__all__ = ["Exhibit", "Exhibits", "exhibits"]

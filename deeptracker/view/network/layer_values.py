@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deeptracker.errors import InputError
 from deeptracker.screen import extent, read, sizes, table, units, variables
-from deeptracker.screen.kept import Kept, state_of
+from deeptracker.screen.kept import BYTES, Kept, state_of
 from deeptracker.view import words
 from deeptracker.view.columns import Columns, columns
 from deeptracker.view.network.change import WINDOW, Usual, is_positive, learning_rate_steps, usual
@@ -32,8 +32,6 @@ PREFERRED = ("update_angle", "update_ratio2", "grad_ratio2", "g_rms", "w_rms", "
 
 CODES = ("filter_signal", "layer_signal")
 """Numbers that stand for names: nothing to draw."""
-_known: Kept[list[str]] = Kept(32)
-_scales: Kept[tuple[bool, Scale]] = Kept(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,12 @@ class Cells:
 
     grid: Columns
     values: NDArray[np.float32]
+
+
+_known: Kept[list[str]] = Kept(32)
+_scales: Kept[tuple[bool, Scale]] = Kept(256)
+_cells: Kept[Cells] = Kept(BYTES // 2)
+"""Of single layers; the strips of a whole net are kept as they are drawn."""
 
 
 class LayerValues:
@@ -87,6 +91,15 @@ class LayerValues:
 
         ``net`` is what ``net(start, stop, pixels)`` gave, where many layers are drawn; else the layer alone is read.
         """
+        state = state_of(self.run)
+        if net is not None or state is None:
+            return self._made(place, start, stop, pixels, net)
+        key = (state, self.group, self.variable, self.show, place.name, start, stop, pixels)
+        return _cells.get(
+            key, lambda: self._made(place, start, stop, pixels, None), lambda cells: int(cells.values.nbytes)
+        )
+
+    def _made(self, place: Place, start: float, stop: float, pixels: int, net: Any) -> Cells:
         name, part = self.variable, place.along(self.axis)
         if net is None:
             data = read(self.run, self.group, [name], start, stop, pixels, select={self.axis: part})[name]

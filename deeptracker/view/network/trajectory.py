@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
+from numpy.typing import NDArray
 
 from deeptracker.screen import read, sizes, units, variables
 from deeptracker.view import palettes, words
@@ -30,37 +31,67 @@ def choices(run: Any) -> list[str]:
     return [name for name, dims in variables(run, GROUP).items() if dims == ("iteration", "layer")]
 
 
-def trajectory(
-    run: Any, place: Place, across: str, up: str, start: float | None = None, stop: float | None = None
-) -> Any:
-    """A figure: records of a layer at (``across``, ``up``), from light to dark; axes are logarithmic for sizes."""
-    select = {"layer": place.along("layer")}
-    data = read(run, GROUP, [across, up], start, stop, POINTS // 4, select=select, reductions=["mean"])
-    x, y = (np.asarray(data[name].values[0, :, 0], dtype=np.float64) for name in (across, up))
-    at = np.asarray(data["iteration"].values)
-    known = np.isfinite(x) & np.isfinite(y)
-    kinds = []
-    for values in (x, y):
-        positive = bool(known.any()) and values[known].min() > 0
-        kinds.append("log" if positive and values[known].max() > 20 * values[known].min() else "linear")
-    x, y, at = x[known], y[known], at[known]
-    plot = plain(
-        figure(
-            frame_height=HEIGHT, sizing_mode="stretch_width", tools="box_zoom,reset,pan", toolbar_location=None,
-            x_axis_type=kinds[0], y_axis_type=kinds[1], title=short(place.name, 40), min_border_left=64,
-            border_fill_color=palettes.PAPER, outline_line_color=palettes.FAINT, lod_timeout=60,
-        )
-    )  # fmt: skip
-    colours = TIME.colours_of(0.15 + 0.85 * np.linspace(0, 1, len(at))) if len(at) else []
-    source = ColumnDataSource({"x": x, "y": y, "at": at, "colour": colours})
-    plot.line("x", "y", source=source, line_color=palettes.FAINT, line_width=1)
-    dots = plot.scatter("x", "y", source=source, size=5, fill_color="colour", line_color=None)
-    for axis, name in ((plot.xaxis, across), (plot.yaxis, up)):
-        axis.axis_label = words.with_unit(name, units(run, GROUP, name))
-        axis.axis_label_text_font, axis.major_label_text_font_size = FONT, SMALL
-    tips = [("iteration", "@at{0,0}"), (across, "@x{0.0000a}"), (up, "@y{0.0000a}")]
-    plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
-    return plot
+class Trajectory:
+    """A figure of one layer: its records at (``across``, ``up``), from light to dark; axes are logarithmic for sizes.
+
+    ``show`` puts other records into it and says whether they fit its kinds of axes; where they do not, make another.
+    """
+
+    def __init__(
+        self, run: Any, place: Place, across: str, up: str, start: float | None = None, stop: float | None = None
+    ) -> None:
+        self.run = run
+        self.source = ColumnDataSource({"x": [], "y": [], "at": [], "colour": []})
+        records = self._records(place, across, up, start, stop)
+        self.kinds = _kinds(records)
+        plot = self.plot = plain(
+            figure(
+                frame_height=HEIGHT, sizing_mode="stretch_width", tools="box_zoom,reset,pan", toolbar_location=None,
+                x_axis_type=self.kinds[0], y_axis_type=self.kinds[1], title="", min_border_left=64,
+                border_fill_color=palettes.PAPER, outline_line_color=palettes.FAINT, lod_timeout=60,
+            )
+        )  # fmt: skip
+        plot.line("x", "y", source=self.source, line_color=palettes.FAINT, line_width=1)
+        dots = plot.scatter("x", "y", source=self.source, size=5, fill_color="colour", line_color=None)
+        for axis in (plot.xaxis, plot.yaxis):
+            axis.axis_label_text_font, axis.major_label_text_font_size = FONT, SMALL
+        self.hover = HoverTool(renderers=[dots])
+        plot.add_tools(self.hover)
+        self._put(place, across, up, records)
+
+    def show(self, place: Place, across: str, up: str, start: float | None, stop: float | None) -> bool:
+        """Draw other records; False, and nothing is changed, where their axes are of another kind."""
+        records = self._records(place, across, up, start, stop)
+        if _kinds(records) != self.kinds:
+            return False
+        self._put(place, across, up, records)
+        return True
+
+    def _records(self, place: Place, across: str, up: str, start: float | None, stop: float | None) -> NDArray[Any]:
+        """(3, record): x, y and iteration where both are numbers."""
+        select = {"layer": place.along("layer")}
+        data = read(self.run, GROUP, [across, up], start, stop, POINTS // 4, select=select, reductions=["mean"])
+        x, y = (np.asarray(data[name].values[0, :, 0], dtype=np.float64) for name in (across, up))
+        records = np.stack([x, y, np.asarray(data["iteration"].values, dtype=np.float64)])
+        return records[:, np.isfinite(x) & np.isfinite(y)]
+
+    def _put(self, place: Place, across: str, up: str, records: NDArray[Any]) -> None:
+        x, y, at = records
+        colours = TIME.colours_of(0.15 + 0.85 * np.linspace(0, 1, len(at))) if len(at) else []
+        self.source.data = {"x": x, "y": y, "at": at, "colour": colours}
+        self.plot.title.text = short(place.name, 40)
+        for axis, name in ((self.plot.xaxis, across), (self.plot.yaxis, up)):
+            axis.axis_label = words.with_unit(name, units(self.run, GROUP, name))
+        self.hover.tooltips = [("iteration", "@at{0,0}"), (across, "@x{0.0000a}"), (up, "@y{0.0000a}")]
 
 
-__all__ = ["MOST", "TIME", "choices", "trajectory"]
+def _kinds(records: NDArray[Any]) -> tuple[str, str]:
+    """Of both axes: logarithmic where all are positive and the largest is more than twenty times the smallest."""
+
+    def kind(values: NDArray[Any]) -> str:
+        return "log" if len(values) and 0 < 20 * values.min() < values.max() else "linear"
+
+    return kind(records[0]), kind(records[1])
+
+
+__all__ = ["MOST", "TIME", "Trajectory", "choices"]
