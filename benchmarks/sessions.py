@@ -19,6 +19,7 @@ import re
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,6 @@ from deeptracker.view.places import layers_of
 
 LIMIT = 500.0
 SESSIONS, GESTURES, OPENED = 20, 12, 100
-LAST = "section-architecture"
-"""In the links on top of a page once all of it was made."""
 LEFT = 0.10
 """Share by which memory may have grown."""
 READY = {
@@ -45,7 +44,11 @@ READY = {
     "msg_type": "bokeh_event",
     "msg_data": {"type": "event", "name": "document_ready", "values": {"type": "map"}},
 }
-"""What a browser says once the page is drawn: the server makes the sections further down then."""
+"""What a browser says once the page is drawn."""
+SIGHTS = (("event", "layers", "classes", "filters", "images"), ("filters", "images", "answers"), ("answers", "cube"))
+"""Sections that a browser of 1600 × 1000 has in sight, or nearly: on top, halfway down, at the cube."""
+ARRIVAL = 4.0
+"""Seconds from one person's arrival to the next's."""
 GIVEN_UP = 40
 """Seconds after which a server has given up sessions without a connection."""
 
@@ -54,7 +57,7 @@ class Person:
     """A session: a page that was asked for, its socket, and the models that hold its address and its selection."""
 
     def __init__(self, url: str) -> None:
-        self.url, self.address, self.chips, self.number = url, "", "", 0
+        self.url, self.address, self.chips, self.sight, self.number = url, "", "", "", 0
         self.socket: WebSocketClientConnection | None = None
         self.reader: asyncio.Task[None] | None = None
         self.wanted: dict[str, asyncio.Future[str]] = {}
@@ -75,9 +78,8 @@ class Person:
         self.reader = asyncio.create_task(self._read())
         models = _named(await self.ask("PULL-DOC-REQ", {}))
         self.address, self.chips = models["Address"], f'"{models["Chips"]}"'
-        whole = self._wait(LAST)
         await self.ask("PATCH-DOC", {"events": [READY]})
-        await asyncio.wait_for(whole, 120)
+        self.sight = models["Sight"]
 
     async def ask(self, kind: str, content: dict[str, Any]) -> str:
         """Send a message; the content of its answer."""
@@ -121,6 +123,12 @@ class Person:
             raise asyncio.CancelledError  # the page was left
         return part
 
+    async def scroll(self, sections: Sequence[str]) -> None:
+        """Have other sections in sight."""
+        new = [f"section-{name}" for name in sections]
+        event = {"kind": "ModelChanged", "model": {"id": self.sight}, "attr": "seen", "new": new}
+        await self.ask("PATCH-DOC", {"events": [event]})
+
     async def go(self, query: str) -> float:
         """Change the address; milliseconds until the page shows what is selected now."""
         new = {"type": "map", "entries": [["query", query], ["replace", True]]}
@@ -155,10 +163,13 @@ def _named(document: str) -> dict[str, str]:
 
 
 async def person(url: str, queries: list[str], seed: int, taken: list[float], gate: asyncio.Barrier) -> None:
-    """Arrives, and after all have, makes gestures in turn."""
+    """Arrives, looks at a part of the page, and after all have done so makes gestures in turn."""
     rng = np.random.default_rng(seed)
     one = Person(url)
+    await asyncio.sleep(seed * ARRIVAL)
     await one.arrive()
+    await one.scroll(SIGHTS[seed % len(SIGHTS)])
+    await asyncio.sleep(ARRIVAL)
     await gate.wait()
     last = ""
     for _ in range(GESTURES):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import panel as pn
@@ -17,6 +18,7 @@ from deeptracker.screen.answers import class_names, first_set
 from deeptracker.view.answers.flips import class_of
 from deeptracker.view.event.events import Event, anomalies, around
 from deeptracker.view.heading import heading, note
+from deeptracker.view.network import shares, trajectory
 from deeptracker.view.network.layer_values import told
 from deeptracker.view.places import layers_of
 from deeptracker.view.timeline import Timeline
@@ -25,6 +27,9 @@ PAUSE = 30
 """Milliseconds between a gesture's effect and what follows from it elsewhere, and between two of those."""
 BESIDE: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
 """Where controls stand beside a heading."""
+
+Made = TypeVar("Made")
+_beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
 
 
 @dataclass
@@ -41,6 +46,10 @@ class Context:
     waiting: list[Callable[[], None]] = field(default_factory=list)
     acting: str = ""
     """The section that a gesture is meant for, while what it changes is passed on."""
+    seen: set[str] | None = None
+    """Sections that are in sight, or nearly; None where no browser tells: all are."""
+    unseen: dict[Callable[[], None], str] = field(default_factory=dict)
+    """Work that waits until its section is in sight."""
 
     def open_event(self, rank: int) -> None:
         """Select an event and what it names; 0, or the open one, closes it."""
@@ -82,17 +91,32 @@ class Context:
             self.acting = ""
 
     def follow(self, section: str, work: Callable[[], None]) -> None:
-        """Work of a section that a change of the state brings."""
-        if self.acting in ("", section):
+        """Work of a section that a change of the state brings: at once where the gesture is meant for it."""
+        if self.acting == section or (not self.acting and self.in_sight(section)):
             work()
         else:
+            self.soon(work, section)
+
+    def in_sight(self, section: str) -> bool:
+        """Whether what a section shows can be seen."""
+        return self.seen is None or section in self.seen
+
+    def look(self, sections: Sequence[str]) -> None:
+        """Say what is in sight now: sections that come into it catch up."""
+        self.seen = set(sections)
+        for work in [work for work, section in self.unseen.items() if section in self.seen]:
+            del self.unseen[work]
             self.soon(work)
 
-    def soon(self, work: Callable[[], None]) -> None:
+    def soon(self, work: Callable[[], None], section: str = "") -> None:
         """Do what a gesture brings with it once its own effect is on the way to the browser.
 
-        What is asked for again before that is done once. Without a server it is done at once.
+        What is asked for again before that is done once. Work of a ``section`` waits until that is in sight. Without
+        a server all is done at once.
         """
+        if section and not self.in_sight(section):
+            self.unseen[work] = section
+            return
         document = self.timeline.x_range.document
         if document is None or document.session_context is None:
             work()
@@ -100,6 +124,19 @@ class Context:
             self.waiting.append(work)
             if len(self.waiting) == 1:
                 document.add_timeout_callback(self._next, PAUSE)
+
+    def aside(self, make: Callable[[], Made], use: Callable[[Made], None]) -> None:
+        """Compute beside the server's thread, which goes on with what others do; then use the result in it."""
+        document = self.timeline.x_range.document
+        if document is None or document.session_context is None:
+            use(make())
+            return
+
+        def made(future: Future[Made]) -> None:
+            if document.session_context is not None:  # else the visitor has left
+                document.add_next_tick_callback(lambda: use(future.result()))
+
+        _beside.submit(make).add_done_callback(made)
 
     def _next(self) -> None:
         work = self.waiting.pop(0)
@@ -117,7 +154,8 @@ class Context:
 def context(run: Any) -> Context:
     """Everything that the sections of a page on ``run`` need."""
     view = first_set(run)
-    known: dict[str, list[str]] = {"layers": [], "classes": [], "statistic": []}
+    pair, parts = trajectory.choices(run), shares.choices(run)
+    known = {"layers": [], "classes": [], "statistic": [], "across": pair, "up": pair, "share": parts}
     if run.has("architecture"):
         known["layers"] = [place.name for place in layers_of(run)]
     if run.has("filters/dense") or run.has("layers/dense"):
@@ -145,12 +183,20 @@ class Section:
     name = ""
     title = ""
     """As the links on top of the page call it."""
-    there = True
+
+    @classmethod
+    def offered(cls, context: Context) -> bool:
+        """Whether a run has anything for it; what else it lacks, the section says itself."""
+        return True
 
     def __init__(self, context: Context) -> None:
         self.context, self.run = context, context.run
         self.state, self.timeline = context.state, context.timeline
         self.parts: list[Any] = []
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Do what a change of the state brings to this section, once that is seen."""
+        self.context.soon(work, self.name)
 
     def complete(self) -> None:
         """What can wait until the page is there."""

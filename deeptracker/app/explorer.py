@@ -24,6 +24,7 @@ from deeptracker.app.sections.images import ImagesSection
 from deeptracker.app.sections.layers import LayersSection
 from deeptracker.app.sections.scalars import ScalarsSection
 from deeptracker.app.sections.trajectory import TrajectorySection
+from deeptracker.app.sight import Sight
 from deeptracker.view import pages
 from deeptracker.view.frame import head_html
 from deeptracker.view.heading import FULL
@@ -40,7 +41,9 @@ LACKING: dict[type[Section], Callable[[Any], str]] = {
 }  # fmt: skip
 """What says that a run lacks what a section shows."""
 FIRST = 3
-"""Sections that are seen when the page opens; the others are made once it is there."""
+"""Sections that are seen when the page opens; on a server the others are made when they come into sight."""
+PLACE = 260
+"""Pixels that a section holds until it is made."""
 
 
 class Explorer:
@@ -50,13 +53,18 @@ class Explorer:
     ----------
     run : an opened run; parts that it lacks are replaced by a note on what brings them.
     arguments : of the request: the state that its address names.
-    whole : whether all sections are made at once; else ``complete`` makes those that are not seen at first.
+    whole : whether all sections are made at once; else those further down when they come into sight.
+
+    Attributes
+    ----------
+    later : called with each piece of work that can wait; a server does one after the other, with gestures in between.
     """
 
     def __init__(
         self, run: Any, arguments: Mapping[str, Sequence[bytes]] | None = None, *, whole: bool = True
     ) -> None:
         self.run, self.context = run, context(run)
+        self.later: Callable[[Callable[[], None]], object] = lambda piece: piece()
         self.state, self.timeline = self.context.state, self.context.timeline
         self._together()
         self.address, left_out = addressed(self.state, arguments or {}, self.context.known)
@@ -69,16 +77,27 @@ class Explorer:
         # Each section is a root of the page of its own: what changes in one lays out no other anew.
         # What there is comes first; what is missing is said after it.
         ordered = sorted(SECTIONS, key=lambda kind: bool(LACKING.get(kind, lambda _: "")(run)))
-        self.views = [pn.Column(sizing_mode="stretch_width", margin=0, name=kind.name) for kind in ordered]
+        self.kinds = {kind.name: kind for kind in ordered if kind.offered(self.context)}
+        self.views = {name: _place(kind) for name, kind in self.kinds.items()}
         self.sections: list[Section] = []
         self.head = Div(text="", sizing_mode="stretch_width", margin=0, stylesheets=[FULL])
-        for kind in SECTIONS[:FIRST]:
-            self._add(kind)
+        self.head.text = head_html(
+            run, [(n, kind.title) for n, kind in self.kinds.items() if kind is not EventSection]
+        )
+        first = [kind.name for kind in SECTIONS[:FIRST] if kind.name in self.kinds]
+        for name in first:
+            self._add(name)
+        self.sight = Sight(sections=list(self.kinds), seen=first)
         self._waiting = False
         self._link()
         self._show_range()
         if whole:
             self.complete()
+            for name in self.kinds:
+                self._add(name)
+        else:
+            self.context.look(first)
+            self.sight.param.watch(lambda change: self._look(change.new), "seen")
         if left_out:
             self.chips.said = f"Not in this run, left out: {', '.join(left_out[:4])}"
 
@@ -129,23 +148,28 @@ class Explorer:
             start = stop = None
         self.state.param.update(start=start, stop=stop)
 
-    def complete(self, steps: Callable[[Callable[[], None]], object] | None = None) -> None:
-        """Make what is not seen at first: marks, and the sections further down.
-
-        Parameters
-        ----------
-        steps : called with each piece of the work; a server does one after the other, with gestures in between.
-        """
-        run = steps or (lambda piece: piece())
+    def complete(self) -> None:
+        """Make what the first look did not need: marks, for instance."""
         for section in self.sections[:FIRST]:
-            run(section.complete)
-        for kind in SECTIONS[len(self.sections) :]:
-            run(partial(self._add, kind))
+            self.later(section.complete)
 
-    def _add(self, kind: type[Section]) -> None:
-        """Fill the place of a section, and put it into the links on top."""
-        section = kind(self.context)
-        self.sections.append(section)
-        next(view for view in self.views if view.name == kind.name)[:] = section.parts
-        jumps = [(s.name, s.title) for s in self.sections if s.parts and s.title != "Event"]
-        self.head.text = head_html(self.run, jumps)
+    def _look(self, seen: list[str]) -> None:
+        """Make the sections that came into sight, and let those that are made catch up."""
+        self.context.look([name for name in seen if name in self.kinds])
+        for name in self.kinds:
+            if name in seen:
+                self.later(partial(self._add, name))
+
+    def _add(self, name: str) -> None:
+        """Fill the place of a section, once."""
+        if all(section.name != name for section in self.sections):
+            section = self.kinds[name](self.context)
+            self.sections.append(section)
+            self.views[name][:] = section.parts
+            self.later(lambda: self.views[name].param.update(min_height=None))
+
+
+def _place(kind: type[Section]) -> Any:
+    """Where a section comes: empty, and as high as needed not to be in sight with all others until it is made."""
+    height = None if kind is EventSection else PLACE
+    return pn.Column(sizing_mode="stretch_width", margin=0, name=kind.name, min_height=height)

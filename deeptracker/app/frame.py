@@ -26,7 +26,7 @@ EXPLORER = (
     </div>
   </main>
 </div>
-{{ embed(roots.address) }}
+{{ embed(roots.address) }}{{ embed(roots.sight) }}
 {% endblock %}
 """
 )

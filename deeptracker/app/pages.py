@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -118,8 +117,9 @@ def explorer(run: Any) -> Any:
     template.add_panel("controls", controls)
     template.add_panel("events", view.list)
     template.add_panel("band", pn.pane.Bokeh(view.band.layout, sizing_mode="stretch_width", margin=0))
-    for part in view.views:
-        template.add_panel(part.name, part)
+    template.add_panel("sight", view.sight)
+    for name, part in view.views.items():
+        template.add_panel(name, part)
     if document is not None:
 
         def later(piece: Callable[[], None]) -> None:
@@ -130,7 +130,8 @@ def explorer(run: Any) -> Any:
 
             document.add_next_tick_callback(unless_left)
 
-        pn.state.onload(partial(view.complete, later))
+        view.later = later
+        pn.state.onload(view.complete)
     return template
 
 

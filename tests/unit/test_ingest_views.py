@@ -57,7 +57,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 def words(explorer: Explorer) -> str:
     """Everything that the views of a page say, in their order."""
-    panes = [pane for part in explorer.views for row in part for pane in getattr(row, "objects", [row])]
+    panes = [pane for part in explorer.views.values() for row in part for pane in getattr(row, "objects", [row])]
     return " ".join(pane.object.text for pane in panes if isinstance(getattr(pane, "object", None), Div))
 
 

@@ -25,10 +25,13 @@ class AnswersSection(Section):
 
     name, title = "section-answers", "Answers"
 
+    @classmethod
+    def offered(cls, context: Context) -> bool:
+        return context.view is not None and not pages.missing_validation(context.run)
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        if pages.missing_validation(self.run) or context.view is None:
-            return
+        assert context.view is not None
         self.view = context.view
         self.names = list(classes_of(self.run, self.view).names)
         self.box = pn.Column(sizing_mode="stretch_width", margin=0)
@@ -37,14 +40,14 @@ class AnswersSection(Section):
         if rules.has_rules(self.run, self.view) or self.run.has(f"index/validation/{self.view}/classes"):
             self.parts = [pane(self.heading), self.box]
             self._draw()
-            self.state.param.watch(lambda *_: self.context.soon(self._draw), "classes")
+            self.state.param.watch(lambda *_: self.soon(self._draw), "classes")
         if len(self.names) > 1:
             self.confusion = confusion.Confusion(self.run, self.view)
             self.mistakes = heading("Mistakes", MISTAKES)
             matrices = [pn.pane.Bokeh(plot, margin=(4, 16, 8, 0)) for plot in self.confusion.plots]
             self.parts += [pane(self.mistakes), pn.FlexBox(*matrices, margin=0)]
             self._compare()
-            self.state.param.watch(lambda *_: self.context.soon(self._compare), ["pins", "event", "start", "stop"])
+            self.state.param.watch(lambda *_: self.soon(self._compare), ["pins", "event", "start", "stop"])
 
     def _draw(self) -> None:
         name = self.state.classes[-1] if self.state.classes else pages.suspect_class(self.run)

@@ -20,10 +20,12 @@ class ArchitectureSection(Section):
 
     name, title = "section-architecture", "Net"
 
+    @classmethod
+    def offered(cls, context: Context) -> bool:
+        return not pages.missing_layers(context.run)
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        if pages.missing_layers(self.run):
-            return
         self.graph = architecture.graph(self.run)
         self.tree = Tree(self.state, architecture.rows(self.run), sizing_mode="stretch_width", margin=(4, 0, 8, 0))
         self.parts = [pane(heading("Architecture", TEXT, expression="run.architecture")), pane(self.graph), self.tree]

@@ -51,7 +51,7 @@ class CubeSection(Section):
         self._cut()
         self._tell()
         self.state.param.watch(lambda *_: self._form(), "form")
-        self.state.param.watch(lambda *_: self._tell(), "event")
+        self.state.param.watch(lambda *_: self.soon(self._tell), "event")
         self.state.param.watch(lambda *_: context.follow(self.name, self._cut), ["layers", "classes", "pins"])
 
     def expression(self) -> str:
@@ -88,7 +88,7 @@ class CubeSection(Section):
         self.cube.cut(chosen)
         if self.cabinet is not None:
             self.cabinet.show_cut(list(chosen.passes), list(chosen.layers), list(chosen.classes))
-        self.context.soon(self._strongest)
+        self.soon(self._strongest)
 
     def _strongest(self) -> None:
         self.top_filters.text = strongest_html(self.run, self.state.pins)

@@ -19,11 +19,13 @@ class FiltersSection(Section):
 
     name, title = "section-filters", "Filters"
 
+    @classmethod
+    def offered(cls, context: Context) -> bool:
+        return not pages.missing_layers(context.run)
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.filters: LayerFilters | None = None
-        if pages.missing_layers(self.run):
-            return
         missing = pages.missing_filters(self.run)
         if missing:
             self.say_missing("Filters of one layer", pages.FILTERS, missing)
@@ -70,7 +72,7 @@ class FiltersSection(Section):
             self.filters.pick(channel)
         self.layer.values = {"layer": layer}
         self.heading.text = self.head("Filters of one layer", pages.FILTERS).text
-        self.context.soon(self._picture)
+        self.soon(self._picture)
 
     def expression(self) -> str:
         if self.filters is None or not self.filters.layer:

@@ -25,11 +25,14 @@ class ImagesSection(Section):
 
     name, title = "section-images", "Images"
 
+    @classmethod
+    def offered(cls, context: Context) -> bool:
+        return context.view is not None and not pages.missing_validation(context.run)
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.images: ClassImages | None = None
-        if pages.missing_validation(self.run) or context.view is None:
-            return
+        assert context.view is not None
         self.view = context.view
         self.names = list(classes_of(self.run, self.view).names)
         self.pixels = PixelChart(self.run, self.view, self.timeline)
@@ -48,7 +51,7 @@ class ImagesSection(Section):
         ]
         self.images.plot.on_event(Tap, self._tap)
         self.label.param.watch(self._choose, "values")
-        self.state.param.watch(lambda *_: self.context.soon(self._open), ["classes", "images", "of", "event"])
+        self.state.param.watch(lambda *_: self.soon(self._open), ["classes", "images", "of", "event"])
         if self.state.of != "class":
             self._open()
 

@@ -129,6 +129,13 @@ class LayersSection(Section):
 
     def _refine(self) -> None:
         self._waiting = False
-        if self.strips is not None:
-            self.strips.update(self.timeline.x_range.start, self.timeline.x_range.end)
-            self._describe()
+        if self.strips is None:
+            return
+        strips, range_ = self.strips, (self.timeline.x_range.start, self.timeline.x_range.end)
+
+        def put(rows: Any) -> None:
+            if strips is self.strips and range_ == (self.timeline.x_range.start, self.timeline.x_range.end):
+                strips.put(rows)
+                self._describe()
+
+        self.context.aside(lambda: strips.rows(*range_), put)

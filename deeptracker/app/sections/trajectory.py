@@ -23,13 +23,13 @@ class TrajectorySection(Section):
 
     name, title = "section-trajectory", "Paths"
 
+    @classmethod
+    def offered(cls, context: Context) -> bool:
+        return len(context.known["across"]) > 1 and not pages.missing_layers(context.run)
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        names = trajectory.choices(self.run)
-        if pages.missing_layers(self.run) or len(names) < 2:
-            return
-        context.known["across"] = context.known["up"] = names
-        self.names = names
+        names = self.names = context.known["across"]
         self.places = {place.name: place for place in layers_of(self.run)}
         options = words_of(names, words.statistic)
         controls = bound(
@@ -41,7 +41,7 @@ class TrajectorySection(Section):
         self.heading = heading("Trajectories", TEXT)
         self.parts = [titled(self.heading, controls), self.paths]
         self._draw()
-        self.state.param.watch(lambda *_: self.context.soon(self._draw), ["layers", "across", "up", "start", "stop"])
+        self.state.param.watch(lambda *_: self.soon(self._draw), ["layers", "across", "up", "start", "stop"])
         self._shares()
 
     def _usual(self, key: str) -> str:
@@ -70,10 +70,9 @@ class TrajectorySection(Section):
         return f"run.layers[{list(self.pair)}].sel(layer={self.chosen})"
 
     def _shares(self) -> None:
-        choices = shares.choices(self.run)
+        choices = self.context.known["share"]
         if not choices:
             return
-        self.context.known["share"] = choices
         self.stack = pn.Column(sizing_mode="stretch_width", margin=0)
         controls = bound(
             self.state, [select("share", [(n, shares.ADDITIVE[n]) for n in choices])], lambda _: choices[0], **BESIDE

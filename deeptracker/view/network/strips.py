@@ -21,6 +21,8 @@ GAP = 0.12
 BYTES = 64 << 20
 """Rows that the process keeps, over all sessions and runs."""
 
+Rows = tuple[tuple[float, float], list[list[Drawn]]]
+"""A range of iterations, and the rows of each stage."""
 _drawn: Kept[Drawn] = Kept(BYTES)
 
 
@@ -128,10 +130,12 @@ class Strips:
         if (variable is not None or show is not None) and hasattr(self.look, "values"):
             values = self.values
             self.look = look(self.shape, self.run, variable or values.variable, show or values.show, **self._look)
+        self.put(self.rows(start, stop))
+
+    def rows(self, start: float | None = None, stop: float | None = None) -> Rows:
+        """What ``update`` draws: the range, and the rows of each stage. Nothing on the page changes: for threads."""
         first, last = whole(self.run, self.group)
         start, stop = max(first, start if start is not None else first), min(last, stop if stop is not None else last)
-        self.mapper.palette = list(self.scale.colours)
-        self._range = (start, stop)
         nets: list[Any] = []
 
         def net() -> Any:
@@ -139,9 +143,16 @@ class Strips:
                 nets.append(self.look.net(start, stop, self.pixels))
             return nets[0]
 
+        return (start, stop), [
+            [self._row(place, start, stop, net) for place in members] for _, members in self.stages
+        ]
+
+    def put(self, made: Rows) -> None:
+        """Draw rows that were made."""
+        self.mapper.palette = list(self.scale.colours)
+        self._range, stages = made
         columns = 0
-        for name, members in self.stages:
-            rows = [self._row(place, start, stop, net) for place in members]
+        for (name, members), rows in zip(self.stages, stages, strict=True):
             columns = max([columns, *(len(row.grid.last) and int(row.grid.last.max()) for row in rows)])
             self._put(name, members, rows)
         self.columns = min(columns, self.pixels)

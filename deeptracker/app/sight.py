@@ -1,0 +1,45 @@
+"""What of a page is in sight, as the browser tells."""
+
+from __future__ import annotations
+
+import param
+from panel.custom import JSComponent
+
+NEAR = 700
+"""Pixels under and over the window that count as sight: what is there is ready when it is scrolled to."""
+
+
+class Sight(JSComponent):
+    """Invisible. ``seen`` are those of ``sections`` (names of the page's roots) that are in sight, or nearly."""
+
+    sections = param.List([])
+    seen = param.List([])
+    near = param.Integer(NEAR)
+
+    _esm = """
+export function render({ model }) {
+  const near = new Map(), found = new Map()
+  const scrolls = el => !el || /auto|scroll/.test(getComputedStyle(el).overflowY) ? el : scrolls(el.parentElement)
+  let watch = null
+  const tell = entries => {
+    for (const entry of entries) near.set(entry.target, entry.isIntersecting)
+    const seen = model.sections.filter(name => near.get(found.get(name)))
+    if (String(seen) != String(model.seen)) model.seen = seen
+  }
+  const find = () => {
+    for (const view of Bokeh.index.all_views()) {
+      const name = view.model.name
+      if (!model.sections.includes(name) || found.has(name)) continue
+      found.set(name, view.el)
+      watch ??= new IntersectionObserver(tell, { root: scrolls(view.el), rootMargin: `${model.near}px 0px` })
+      watch.observe(view.el)
+    }
+    if (found.size < model.sections.length) setTimeout(find, 50)
+  }
+  find()
+  model.on('remove', () => watch?.disconnect())
+}
+"""
+
+
+__all__ = ["Sight"]
