@@ -155,7 +155,9 @@ def gestures(hand: Hand, rng: np.random.Generator, count: int) -> None:
     hand.page.keyboard.press("Escape")
     hand.rest()
     cube = "v.model.x_range.name != 'iterations' && String(v.model.below[0]?.axis_label) == 'class'"
-    if page.evaluate(f"window.dtFigures(v => {cube}).length"):
+    link = page.locator('[data-go="section-cube"]')
+    if link.count():  # the cube is made when it comes into sight
+        hand.timed("first cube", f"window.dtFigures(v => {cube} && v.frame.bbox.width > 1).length", link.click)
         for _ in range(count):
             left, top, wide, high = hand.box(cube)
             x, y = left + rng.uniform(0.05, 0.95) * wide, top + rng.uniform(0.05, 0.95) * high
@@ -177,7 +179,7 @@ def measured(run: str, count: int, visits: int) -> dict[str, list[float]]:
             page.goto(address)
             page.wait_for_function(IDLE, timeout=120_000, polling=20)
             paints.append(1000 * (time.perf_counter() - began))
-            page.wait_for_timeout(6_000)  # what lies further down is made now
+            page.wait_for_timeout(3_000)  # marks come now
             if len(paints) < visits:
                 page.close()
                 page.wait_for_timeout(1_000) if not page.is_closed() else time.sleep(1)

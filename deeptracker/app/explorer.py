@@ -155,10 +155,10 @@ class Explorer:
 
     def _look(self, seen: list[str]) -> None:
         """Make the sections that came into sight, and let those that are made catch up."""
-        self.context.look([name for name in seen if name in self.kinds])
-        for name in self.kinds:
-            if name in seen:
-                self.later(partial(self._add, name))
+        seen = [name for name in seen if name in self.kinds]
+        self.context.look(seen)
+        for name in seen:
+            self.later(partial(self._add, name))
 
     def _add(self, name: str) -> None:
         """Fill the place of a section, once."""

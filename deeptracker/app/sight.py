@@ -10,7 +10,9 @@ NEAR = 700
 
 
 class Sight(JSComponent):
-    """Invisible. ``seen`` are those of ``sections`` (names of the page's roots) that are in sight, or nearly."""
+    """Invisible. ``seen`` are those of ``sections`` (names of the page's roots) that are in sight, or nearly: what is
+    nearest to the middle of the window comes first.
+    """
 
     sections = param.List([])
     seen = param.List([])
@@ -23,8 +25,13 @@ export function render({ model }) {
   let watch = null
   const tell = entries => {
     for (const entry of entries) near.set(entry.target, entry.isIntersecting)
+    const away = name => {  // pixels from the middle of the window
+      const { top, bottom } = found.get(name).getBoundingClientRect(), middle = window.innerHeight / 2
+      return Math.max(0, top - middle, middle - bottom)
+    }
     const seen = model.sections.filter(name => near.get(found.get(name)))
-    if (String(seen) != String(model.seen)) model.seen = seen
+    if (String([...seen].sort()) == String([...model.seen].sort())) return
+    model.seen = seen.sort((a, b) => away(a) - away(b))
   }
   const find = () => {
     for (const view of Bokeh.index.all_views()) {

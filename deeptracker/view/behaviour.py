@@ -46,7 +46,7 @@ SCRIPT = """
   }
   const go = name => {
     for (const view of Bokeh.index.all_views())
-      if (view.model.name == name) return view.el.scrollIntoView({ block: 'start', behavior: 'smooth' })
+      if (view.model.name == name) return view.el.scrollIntoView({ block: 'start' })
   }
   document.addEventListener('click', event => {
     const node = event.composedPath().find(n => n.dataset && 'copy go dismiss act'.split(' ').some(k => n.dataset[k]))
