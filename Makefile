@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[demo,tables,cloud,cluster]' \
 	    pytest pytest-timeout pytest-xdist hypothesis playwright ruff mypy pandas-stubs lightning transformers accelerate \
 	    jsonschema "triton; sys_platform == 'linux' and platform_machine == 'x86_64'" \
-	    flask flask-cors cryptography jmespath py-partiql-parser requests responses xmltodict
+	    flask flask-cors cryptography jmespath py-partiql-parser requests responses xmltodict ipython
 	# The object store of the tests. botocore asks for an older python-dateutil than it needs.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps moto boto3 botocore s3transfer
 	touch $@

@@ -6,6 +6,9 @@ everywhere, see ``deeptracker.view.palettes``.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from deeptracker.errors import MissingExtraError
 
 try:
@@ -16,6 +19,14 @@ except ImportError as error:
         f'views need Bokeh and Pillow ({error.name} is missing): pip install "deeptracker[view]"'
     ) from error
 
+if TYPE_CHECKING:
+    from deeptracker.view import elements
 from deeptracker.view.pages import cube, layers, overview, validation
 
-__all__ = ["cube", "layers", "overview", "validation"]
+__all__ = ["cube", "elements", "layers", "overview", "validation"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "elements":  # HoloViews and Datashader take seconds to import
+        return importlib.import_module("deeptracker.view.elements")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

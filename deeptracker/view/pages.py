@@ -19,6 +19,7 @@ from deeptracker.view.faces.cube import Cube
 from deeptracker.view.heading import heading, note, sign
 from deeptracker.view.network.filters import LayerFilters
 from deeptracker.view.network.strips import Strips
+from deeptracker.view.notebook import shown
 from deeptracker.view.timeline import Timeline
 
 LAYERS = "Each strip is a layer, its rows are filters, those that changed most on top."
@@ -28,11 +29,13 @@ VALIDATION = "Each row is a class of validation images; ink is the share answere
 CUBE = "Which layers were abnormal when which classes changed their answers: three faces that share their edges."
 
 
+@shown
 def overview(run: Any, timeline: Timeline | None = None) -> Any:
     """Loss, validation error, learning rate and ranked events over the whole run, as a Bokeh layout."""
     return band(run, timeline).layout
 
 
+@shown
 def layers(
     run: Any,
     timeline: Timeline | None = None,
@@ -66,8 +69,8 @@ def layers(
     if missing:
         return note(missing)
     strips = Strips(run, timeline, variable=variable, show=show, aggregate=aggregate)
-    shown = words.statistic(strips.values.variable)
-    text = f"{layers_text(run)} Shown: {shown}. Drag to zoom, double-click for the whole run."
+    told = words.statistic(strips.values.variable)
+    text = f"{layers_text(run)} Shown: {told}. Drag to zoom, double-click for the whole run."
     return column(
         heading("Layers", text, [strips.scale]),
         *strips.figures,
@@ -87,6 +90,7 @@ def _filters(run: Any, timeline: Timeline, layer: str | None, variable: str | No
     return [detail.layout]
 
 
+@shown
 def validation(
     run: Any, timeline: Timeline | None = None, *, view: str | None = None, label: str | None = None
 ) -> Any:
@@ -115,6 +119,7 @@ def validation(
     )
 
 
+@shown
 def cube(run: Any, timeline: Timeline | None = None, *, view: str | None = None) -> Any:
     """Classes × time, layers × time and layers × classes on shared edges."""
     timeline, view = timeline or Timeline(run), view or first_set(run)
