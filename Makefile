@@ -55,6 +55,7 @@ faults: $(READY)
 # make bench BENCHMARKS="screen peers" ARGS=--small
 # make bench BENCHMARKS=live     how far behind a training its events are
 # make bench BENCHMARKS="explorer sessions" ARGS=--small    how long a hand waits for the explorer, alone and beside others
+# make bench BENCHMARKS="pages dashboards"    the pages of a live run and of a hundred runs; TensorBoard beside ours
 BENCHMARKS ?= snapshot overhead disk
 bench: $(VENV)/.ready-bench
 	for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done

@@ -62,6 +62,18 @@ DISTRIBUTIONS = VISIBLE.replace("TAG", "'vz-distribution-chart'").replace(
     "DRAWN", "node.shadowRoot.querySelectorAll('path.area').length > 1"
 )
 
+FIRST_CARD = """() => {
+  const deep = root => {
+    for (const node of root.querySelectorAll('*')) {
+      if (node.tagName.toLowerCase() == 'tf-card-heading' && node.getBoundingClientRect().width > 0) return node
+      const found = node.shadowRoot && deep(node.shadowRoot)
+      if (found) return found
+    }
+  }
+  return String(deep(document)?.tag)
+}"""
+"""The tag of the first card that is shown."""
+
 
 def write(run: Any, folder: Path) -> int:
     """Event files of a run's statistics; the number of histograms."""
@@ -132,3 +144,57 @@ def _until_read(address: str) -> None:
         tags = urllib.request.urlopen(f"{address}data/plugin/histograms/tags").read().decode()
         still = still + 1 if tags == last and len(tags) > 10 else 0
         last = tags
+
+
+def theirs(folder: Path, count: int) -> dict[str, list[float]]:
+    """What is done on TensorBoard's pages → milliseconds, each ``count`` times."""
+    from playwright.sync_api import sync_playwright
+
+    times: dict[str, list[float]] = {}
+    with tensorboard(folder) as address, sync_playwright() as playwright:
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=explorer.FLAGS)
+        for tab, drawn in (("histograms", HISTOGRAMS), ("distributions", DISTRIBUTIONS)):
+            for _ in range(count):
+                page = browser.new_page(viewport={"width": 1600, "height": 1000})
+                began = time.perf_counter()
+                page.goto(f"{address}#{tab}")
+                page.wait_for_function(drawn, timeout=120_000, polling=20)
+                times.setdefault(f"{tab}, first paint", []).append(1000 * (time.perf_counter() - began))
+                page.wait_for_timeout(2_000)
+                shown = page.evaluate(FIRST_CARD)
+                page.locator("text=NEXT PAGE").first.hover()
+                began = time.perf_counter()
+                page.locator("text=NEXT PAGE").first.click()
+                page.wait_for_function(f"({FIRST_CARD})() != {shown!r} && ({drawn})()", timeout=120_000, polling=20)
+                times.setdefault(f"{tab}, the next 12 layers", []).append(1000 * (time.perf_counter() - began))
+                page.close()
+        browser.close()
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="ResNet-20, 300 snapshots")
+    parser.add_argument("--keep", type=Path, help="folder in which the run is made once, and kept")
+    parser.add_argument("--run", help="an analysed run to take instead")
+    parser.add_argument("--write", type=Path, help="write the event files into this folder, and do nothing else")
+    parser.add_argument("--visits", type=int, default=3, help="pages of each kind, and gestures on each (default 3)")
+    asked = parser.parse_args()
+    print(f"deeptracker {__version__}, Python {platform.python_version()}; {pairs.processor()}; {pairs.load()}")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = asked.run
+        if path is None:
+            path = str(scales.made(scales.SMALL if asked.small else scales.PAPER, asked.keep or Path(temporary)).path)
+        run, folder = open_run(path), asked.write or Path(temporary) / "events"
+        count = write(run, folder)
+        print(f"{count:,} histograms of {len(layers_of(run))} layers in event files", flush=True)
+        if asked.write:
+            return
+        print(explorer.table("TensorBoard", theirs(folder, asked.visits)), flush=True)
+        print(explorer.table("DeepTracker", explorer.measured(path, asked.visits, asked.visits)))
+    print(f"\nAt the end: {pairs.load()}.")
+
+
+if __name__ == "__main__":
+    main()
