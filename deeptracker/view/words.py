@@ -139,7 +139,8 @@ def where(event: Mapping[str, Any]) -> str:
     if event.get("filters"):
         parts.append(count(len(event["filters"]), "filter"))
     if event.get("classes"):
-        parts.append(("class " if len(event["classes"]) == 1 else "classes ") + some(event["classes"], 4))
+        names = [str(name).removeprefix("class ") for name in event["classes"]]
+        parts.append(("class " if len(names) == 1 else "classes ") + some(names, 4))
     if event.get("images"):
         parts.append(count(len(event["images"]), "image"))
     return " · ".join(parts) or "the whole net"

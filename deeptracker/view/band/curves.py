@@ -16,7 +16,7 @@ from deeptracker.view.columns import curve, thinned
 from deeptracker.view.timeline import SMALL, Timeline, number_ticks
 
 PIXELS = 900
-BAND = 96
+BAND = 88
 
 
 def curves(run: Any, timeline: Timeline, whole: Range1d, *, scale: str = "log", smooth: float = 0.0) -> Any:

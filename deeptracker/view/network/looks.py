@@ -83,7 +83,7 @@ def look(name: str, run: Any, variable: str, show: str, *, normal: str = "shared
 class StripLook:
     """The filters of a place as rows of heat, those that changed most on top; neighbours share a row."""
 
-    name, high = "strips", (11, 24)
+    name, high = "strips", (10, 24)
 
     def __init__(self, run: Any, variable: str, show: str, normal: str = "shared", aggregate: str = "max") -> None:
         self.values = LayerValues(run, variable, show)

@@ -98,6 +98,7 @@ class Strips:
         )
         plot.outline_line_color = None
         plot.title.text_font_size, plot.title.text_color = "11px", palettes.MUTED
+        plot.title.standoff = 2
         size = f"{min(11, self.strip - 1)}px"
         named_rows(
             plot.yaxis, [len(members) - i - 0.5 for i in range(len(members))], [short(p.name) for p in members], size
