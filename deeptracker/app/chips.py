@@ -24,7 +24,8 @@ class Chips(JSComponent):
     _stylesheets = [  # noqa: RUF012
         f"""
 :host {{ display: block; font: 12px {FONT}; color: {palettes.INK}; }}
-div {{ display: flex; flex-wrap: wrap; gap: 4px 6px; align-items: center; min-height: 25px; }}
+div {{ display: flex; gap: 6px; align-items: center; height: 27px; overflow-x: auto; scrollbar-width: none; }}
+div > * {{ flex: none; }}
 span.none, span.said {{ color: {palettes.MUTED}; }}
 span.chip {{ display: inline-flex; align-items: center; gap: 5px; background: #f4e3ee; border-radius: 12px;
   padding: 2px 4px 2px 10px; max-width: 320px; }}
@@ -46,7 +47,13 @@ export function render({ model }) {
     return made
   }
   const draw = () => {
-    box.replaceChildren(...model.chips.map(([name, value, text]) => {
+    box.replaceChildren()
+    if (model.chips.length > 1) {  // first, so that it is seen however many there are
+      const clear = piece('button', 'clear', 'clear')
+      clear.onclick = () => model.send_msg(['', ''])
+      box.append(clear)
+    }
+    box.append(...model.chips.map(([name, value, text]) => {
       const chip = piece('span', 'chip', '')
       const cross = piece('button', '', '×')
       cross.setAttribute('aria-label', `remove ${text}`)
@@ -57,11 +64,6 @@ export function render({ model }) {
       return chip
     }))
     if (!model.chips.length) box.append(piece('span', 'none', model.none))
-    if (model.chips.length > 1) {
-      const clear = piece('button', 'clear', 'clear')
-      clear.onclick = () => model.send_msg(['', ''])
-      box.append(clear)
-    }
     if (model.said) box.append(piece('span', 'said', model.said))
   }
   draw()
@@ -76,15 +78,15 @@ export function render({ model }) {
 
     def __init__(self, state: State, events: dict[int, dict[str, Any]], **options: Any) -> None:
         super().__init__(**options)
-        self._state, self._events = state, events
+        self._selected, self._ranked = state, events
         state.param.watch(lambda *_: self.draw(), [n for n in state.param if n in _SHOWN])
         self.draw()
 
     def draw(self) -> None:
         """Say what is selected now."""
-        state, chips = self._state, []
+        state, chips = self._selected, []
         if state.event:
-            cause = words.cause(self._events[state.event]["cause"]) if state.event in self._events else ""
+            cause = words.cause(self._ranked[state.event]["cause"]) if state.event in self._ranked else ""
             chips.append(["event", str(state.event), f"event {state.event} · {cause}"])
         if state.start is not None and state.stop is not None:
             chips.append(["span", "", f"iterations {state.start:,.0f} – {state.stop:,.0f}"])
@@ -99,9 +101,9 @@ export function render({ model }) {
             return
         name, value = str(data[0]), str(data[1])
         if not name:
-            self._state.clear()
+            self._selected.clear()
         elif name == "span" or name in _SHOWN:
-            self._state.remove(name, value)
+            self._selected.remove(name, value)
 
 
 _SHOWN = ("event", "start", "stop", *KINDS)

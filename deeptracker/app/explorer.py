@@ -73,6 +73,7 @@ class Explorer:
         self.list = event_list(run)
         self.list.selected = self.state.event
         self.chips = Chips(self.state, self.context.events, sizing_mode="stretch_width", margin=(2, 0, 0, 0))
+        self._show_range()
         self.band = Band(self.context)
         # Each section is a root of the page of its own: what changes in one lays out no other anew.
         # What there is comes first; what is missing is said after it.
@@ -90,7 +91,6 @@ class Explorer:
         self.sight = Sight(sections=list(self.kinds), seen=first)
         self._waiting = False
         self._link()
-        self._show_range()
         if whole:
             self.complete()
             for name in self.kinds:

@@ -207,10 +207,17 @@ def plain(plot: Any) -> Any:
 
 
 def number_ticks() -> CustomJSTickFormatter:
-    """Ticks as people write them: 0.003, 20, and 1e-5 where there would be many zeros."""
+    """Ticks as people write them: 0.003, 20, and 1e-5 where there would be many zeros; with the digits that tell one
+    from the next.
+    """
     return CustomJSTickFormatter(
-        code="const size = Math.abs(tick)\n"
-        "return tick == 0 || (size >= 1e-3 && size < 1e5) ? +tick.toPrecision(3) : tick.toExponential(0)"
+        code="""
+const steps = ticks.slice(1).map((one, i) => Math.abs(one - ticks[i])).filter(step => step > 0)
+const most = Math.max(...ticks.map(Math.abs)), size = Math.abs(tick)
+const digits = steps.length ? Math.max(1, Math.min(15, 1 + Math.ceil(Math.log10(most / Math.min(...steps))))) : 3
+const round = Number(tick.toPrecision(Math.max(3, digits)))
+return tick == 0 || (size >= 1e-3 && size < 1e5) ? round : round.toExponential()
+"""
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bokeh.events import Tap
+from bokeh.events import SelectionGeometry, Tap
 from bokeh.layouts import column
 from bokeh.models import (
+    BoxAnnotation,
+    BoxSelectTool,
     ColumnDataSource,
+    CustomJS,
     Range1d,
-    RangeTool,
 )
 
 from deeptracker.view import palettes, words
@@ -20,10 +22,14 @@ from deeptracker.view.event.events import anomalies, documents
 from deeptracker.view.timeline import SMALL, Timeline
 
 PIXELS = 900
-BAND = 96
 LANE = 30
 WIDTH_OF_A_LETTER = 0.0062
-MOST_RATES = 60
+
+_CHOSEN = """
+const { x0, x1 } = cb_obj.geometry, [low, high] = range.bounds
+const start = Math.max(low, Math.min(x0, x1)), end = Math.min(high, Math.max(x0, x1))
+if (cb_obj.final && end - start > 0.002 * (high - low)) range.setv({ start, end })
+"""
 
 
 class Overview:
@@ -41,11 +47,22 @@ class Overview:
         self.layout = column(self.lane, self.curves, self.rates, sizing_mode="stretch_width", spacing=0)
 
     def _brush(self, plot: Any) -> None:
-        """Dragging in the band chooses the iterations that all other views show."""
-        tool = RangeTool(x_range=self.timeline.x_range, start_gesture="pan")
-        tool.overlay.update(fill_color=palettes.INK, fill_alpha=0.05, line_color=palettes.INK, line_alpha=0.5)
-        tool.overlay.update(line_dash=[], use_handles=False, inverted=False)
+        """Dragging in the band chooses the iterations that all other views show, and a box says which these are.
+
+        Not a RangeTool: its box covers the whole run at first, and a drag inside of it tries to move it.
+        """
+        shown = self.timeline.x_range
+        box = BoxAnnotation(
+            left=shown.start, right=shown.end, fill_color=palettes.INK, fill_alpha=0.05, line_color=palettes.INK,
+            line_alpha=0.5, editable=False, syncable=False,
+        )  # fmt: skip
+        shown.js_link("start", box, "left")
+        shown.js_link("end", box, "right")
+        plot.add_layout(box)
+        tool = BoxSelectTool(dimensions="width", renderers=[])
         plot.add_tools(tool)
+        plot.toolbar.active_drag = tool
+        plot.js_on_event(SelectionGeometry, CustomJS(args={"range": shown}, code=_CHOSEN))
 
     def on_tap(self, tapped: Callable[[Any], None]) -> None:
         """Call a function when somebody clicks on the marks or the curves, also on those that are drawn anew."""

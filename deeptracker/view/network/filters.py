@@ -75,6 +75,9 @@ class LayerFilters:
         self.series = LayerValues(self.run, variable, "value")
         self.mapper.palette = list(self.values.scale.colours)
         self._read.code = f"return {read_out(self.values)}"
+        if self.series.scale.logarithmic != self._logarithmic:  # a figure cannot change the kind of its axis
+            self.plot = self._plot()
+            self.layout.children = [self.heat, self.plot]
         self.plot.yaxis.axis_label = self.series.label
         self.show(self.layer, channel)
 
@@ -111,7 +114,8 @@ class LayerFilters:
         return plot
 
     def _plot(self) -> Any:
-        kind = "log" if self.series.scale.logarithmic else "linear"
+        self._logarithmic = self.series.scale.logarithmic
+        kind = "log" if self._logarithmic else "linear"
         plot = self.timeline.figure(LINES, axis=True, y_axis_type=kind)
         plot.yaxis.axis_label = self.series.label
         plot.yaxis.formatter = number_ticks()
