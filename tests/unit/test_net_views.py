@@ -168,3 +168,9 @@ def test_layers_section__follows_the_state_and_a_bad_expression_is_said(analysed
     assert "no layer has &#x27;&lt;b&gt;&#x27; in its name" in section.heading.text
     explorer.state.param.update(only="", level="layer", look="strips", opened=[])
     assert [p.name for p in section.strips.places] == [p.name for p in layers_of(analysed)]
+
+
+def test_filters__show_the_statistic_that_the_address_names(analysed: Run) -> None:
+    explorer = Explorer(analysed, {"statistic": [b"w_rms"], "show": [b"value"]})
+    section: Any = next(s for s in explorer.sections if s.name == "section-filters")
+    assert (section.filters.values.variable, section.filters.values.show) == ("w_rms", "value")

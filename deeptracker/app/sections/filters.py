@@ -12,6 +12,7 @@ from deeptracker.app.controls import Controls, bound, select
 from deeptracker.view import pages
 from deeptracker.view.network import weights
 from deeptracker.view.network.filters import SORTS, LayerFilters
+from deeptracker.view.network.layer_values import told
 
 
 class FiltersSection(Section):
@@ -30,7 +31,10 @@ class FiltersSection(Section):
         if missing:
             self.say_missing("Filters of one layer", pages.FILTERS, missing)
             return
-        self.filters = LayerFilters(self.run, self.timeline, layer=self._wanted(), height=150, sort=self.state.sort)
+        self.filters = LayerFilters(
+            self.run, self.timeline, layer=self._wanted(), variable=self._variable(), shown=self.state.show or None,
+            height=150, sort=self.state.sort,
+        )  # fmt: skip
         options = [(name, name) for name in self.filters.places]
         self.layer = Controls(fields=[select("layer", options)], values={"layer": self.filters.layer}, **BESIDE)
         sort = bound(self.state, [select("sort", list(SORTS.items()))], **BESIDE)
@@ -48,6 +52,10 @@ class FiltersSection(Section):
         self.state.param.watch(lambda *_: self._sort(), "sort")
         self.state.param.watch(lambda *_: self._use(), ["statistic", "show"])
         self._open()
+
+    def _variable(self) -> str | None:
+        """The statistic that is chosen, where filters have it."""
+        return self.state.statistic if self.state.statistic in told(self.run) else None
 
     def _wanted(self) -> str | None:
         return self.state.layers[-1] if self.state.layers else pages.suspect(self.run)
@@ -94,7 +102,7 @@ class FiltersSection(Section):
 
     def _use(self) -> None:
         assert self.filters is not None
-        variable = self.state.statistic or self.filters.values.variable
+        variable = self._variable() or self.filters.values.variable
         self.filters.use(variable, self.state.show or self.filters.values.show)
 
     def _tap(self, tap: Any) -> None:
