@@ -28,8 +28,8 @@ from deeptracker.view.timeline import FONT
 
 EVERY = 1500
 """Milliseconds between two looks at the run."""
-PATIENCE = 3
-"""A look that took long is followed by a pause so many times as long: the server has other sessions, too."""
+PATIENCE = 1
+"""A look is followed by a pause so many times as long: the server has other sessions, too."""
 
 
 class Live:

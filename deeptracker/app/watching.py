@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -95,6 +96,7 @@ def main(path: str) -> None:
     from deeptracker.errors import DeepTrackerError
     from deeptracker.following import follow
 
+    os.nice(10)  # the training, and the pages that show it, come first
     try:
         for update in follow(path, every=3.0):
             line = {

@@ -13,8 +13,9 @@ Kind = TypeVar("Kind")
 
 BYTES = 128 << 20
 """Values that the process keeps, over all runs."""
-GROUPS = 96
-"""Opened groups that the process keeps: labels and shapes."""
+LABELS = 96 << 20
+"""Bytes of the labels of opened groups that the process keeps; a group without any counts as ``GROUP``."""
+GROUP = 50_000
 
 
 class Kept(Generic[Kind]):
@@ -68,4 +69,4 @@ def hashable(value: Any) -> Hashable:
     return value
 
 
-__all__ = ["BYTES", "GROUPS", "Kept", "hashable", "state_of"]
+__all__ = ["BYTES", "GROUP", "LABELS", "Kept", "hashable", "state_of"]

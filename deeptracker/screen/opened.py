@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from deeptracker.screen.kept import GROUPS, Kept, state_of
+from deeptracker.screen.kept import GROUP, LABELS, Kept, state_of
 
 AXES = ("iteration", "validation")
 """Axes along which groups grow; bins of them are called ``iteration_bin`` and so on."""
 
-_open: Kept[xr.Dataset] = Kept(GROUPS)
+_open: Kept[xr.Dataset] = Kept(LABELS)
 
 
 def opened(run: Any, group: str) -> xr.Dataset:
@@ -31,7 +31,12 @@ def opened(run: Any, group: str) -> xr.Dataset:
     state = state_of(run)
     if state is None:
         return run.dataset(group)
-    return _open.get((state, group), lambda: run.dataset(group), lambda _: 1)
+    return _open.get((state, group), lambda: run.dataset(group), _weight)
+
+
+def _weight(group: xr.Dataset) -> int:
+    """Bytes that an opened group holds, about."""
+    return GROUP + sum(int(labels.nbytes) for labels in group.coords.values())
 
 
 def forget_groups() -> None:
