@@ -193,9 +193,9 @@ def measured(run: str, count: int, visits: int) -> dict[str, list[float]]:
 
 def table(name: str, times: dict[str, list[float]]) -> str:
     """A line a gesture."""
-    lines = [f"\n{name}", f"{'ms':14}{'times':>7}{'median':>10}{'largest':>10}{'limit':>10}"]
+    lines = [f"\n{name}", f"{'ms':36}{'times':>7}{'median':>10}{'largest':>10}{'limit':>10}"]
     for gesture, taken in times.items():
-        line = f"{gesture:14}{len(taken):7}{np.median(taken):10.0f}{max(taken):10.0f}"
+        line = f"{gesture:36}{len(taken):7}{np.median(taken):10.0f}{max(taken):10.0f}"
         if (limit := LIMITS.get(gesture)) is not None:
             line += f"{limit:10.0f}   median: {pairs.verdict(float(np.median(taken)) <= limit)}"
         lines.append(line)

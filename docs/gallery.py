@@ -41,7 +41,7 @@ class Shot:
 
 SHOTS = (
     Shot("explorer", "The page of an event on a demo run in which labels were changed for a while", "?event=1"),
-    Shot("layers", "All 54 layers and 26,570 filters of a ResNet-50 (simulated) on one screen", "", large=True),
+    Shot("layers", "All 54 layers and 27,560 filters of a ResNet-50 (simulated) on one screen", "", large=True),
     Shot("stages", "Its stages, one opened into blocks", "?level=stage&opened=layer3", large=True),
     Shot("horizon", "Layers as horizons: gradients against their usual size", "?look=horizon&statistic=g_rms"),
     Shot("quantiles", "Quantiles of the filters of each layer", "?look=band&show=value&statistic=w_rms&scale=layer"),
@@ -64,6 +64,8 @@ SHOTS = (
     Shot("live", "The page of a training that goes on (here: of one that has ended)", "live"),
 )  # fmt: skip
 
+COMPARE = Shot("compare", "Two runs side by side: what differs, curves, the same layer, differences", "compare")
+
 
 @contextmanager
 def served(path: str) -> Iterator[str]:
@@ -84,16 +86,18 @@ def take(browser: Any, address: str, shot: Shot, to: Path) -> None:
     page.add_init_script("localStorage.setItem('dt-hints', 'layers classes filters images answers cube trajectory')")
     page.goto(address + shot.address)
     page.wait_for_function(IDLE, timeout=60_000)
-    page.wait_for_timeout(6_000)
+    page.wait_for_timeout(3_000)
     if shot.key:
         page.keyboard.press(shot.key)
-    if shot.section:
+    for _ in range(2 if shot.section else 0):  # a section is made when it comes into sight, and then it is higher
         page.evaluate(SCROLL, shot.section)
+        page.wait_for_timeout(3_000)
+        page.wait_for_function(IDLE, timeout=60_000)
     page.wait_for_timeout(1_200)
     page.screenshot(path=str(to))
     page.close()
     picture = Image.open(to).convert("RGB")
-    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(to, optimize=True)
+    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE).save(to, optimize=True)
 
 
 def main(demo: str, large: str) -> None:
@@ -109,10 +113,10 @@ def main(demo: str, large: str) -> None:
                 for shot in (s for s in SHOTS if s.large is of_large):
                     take(browser, address, shot, folder / f"{shot.name}.png")
         with served(str(Path(demo).parent)) as address:
-            take(browser, address, Shot("compare", "", "compare"), folder / "compare.png")
+            take(browser, address, COMPARE, folder / "compare.png")
         browser.close()
     shutil.copyfile(folder / "explorer.png", HERE / "explorer.png")
-    for shot in (*SHOTS, Shot("compare", "Two runs side by side: what differs, curves, the same layer, differences")):
+    for shot in (*SHOTS, COMPARE):
         lines += [f"**{shot.caption}**", "", f"![{shot.caption}](gallery/{shot.name}.png)", ""]
     (HERE / "gallery.md").write_text("\n".join(lines), encoding="utf-8")
 

@@ -12,6 +12,7 @@ from bokeh.models import (
     CustomJSHover,
     HoverTool,
     LinearColorMapper,
+    NoOverlap,
     Range1d,
 )
 from numpy.typing import NDArray
@@ -120,6 +121,7 @@ class LayerFilters:
         plot.yaxis.axis_label = self.series.label
         plot.yaxis.formatter = number_ticks()
         plot.yaxis.ticker.desired_num_ticks = 4
+        plot.yaxis.major_label_policy = NoOverlap(min_distance=2)  # of a logarithmic axis shorter than a decade
         plot.line("x", "median", source=self.lines, line_color=palettes.LABEL, line_width=1, line_dash=[4, 3])
         plot.line("x", "filter", source=self.lines, line_color=palettes.SELECTED, line_width=1.2)
         plot.title.text_font_size = "11px"
