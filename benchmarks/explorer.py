@@ -39,10 +39,18 @@ from deeptracker import __version__
 SERVE = "import sys; from deeptracker.app import serve; serve(sys.argv[1], port=0)"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 IDLE = "window.Bokeh && Bokeh.documents.length > 0 && Bokeh.documents.every(d => d.is_idle)"
-LIMITS = {"first paint": 3000.0, "zoom": 150.0, "drill-down": 250.0, "cut": 150.0}
+LIMITS = {
+    "first paint": 3000.0,
+    "zoom": 150.0,
+    "range, in the band": 150.0,
+    "zoom, in the images": 150.0,
+    "pan": 150.0,
+    "drill-down": 250.0,
+    "cut": 150.0,
+}
 
 WATCH = """
-window.dtWatch = (condition) => {
+window.dtWatch = (condition, kind) => {
   window.dtDone = null
   const begin = event => {
     const began = event.timeStamp
@@ -52,7 +60,7 @@ window.dtWatch = (condition) => {
     })
     look()
   }
-  window.addEventListener('mouseup', begin, { once: true, capture: true })
+  window.addEventListener(kind, begin, { once: true, capture: true })
 }
 window.dtModel = name => Bokeh.documents.map(d => d.get_model_by_name(name)).find(m => m)
 window.dtFigures = test => Array.from(Bokeh.index.all_views()).filter(v => v.model.type == 'Figure' && test(v))
@@ -95,8 +103,9 @@ class Hand:
         self.page = page
         self.times: dict[str, list[float]] = {}
 
-    def timed(self, name: str, condition: str, gesture: Callable[[], None]) -> None:
-        self.page.evaluate(f"window.dtWatch(() => {condition})")
+    def timed(self, name: str, condition: str, gesture: Callable[[], None], kind: str = "mouseup") -> None:
+        """Make a gesture; its time is from the event of this kind until the pixels after the condition holds."""
+        self.page.evaluate(f"window.dtWatch(() => {condition}, {kind!r})")
         gesture()
         self.page.wait_for_function("window.dtDone !== null", timeout=30_000)
         self.times.setdefault(name, []).append(float(self.page.evaluate("window.dtDone")))
@@ -118,28 +127,48 @@ class Hand:
         self.page.wait_for_timeout(200)
         return list(self.page.evaluate(f"window.dtBox(window.dtFigures(v => {test})[0])") or box)
 
+    def jump(self, section: str, view: str) -> None:
+        """Go to a section, which is made when it comes into sight."""
+        self.page.locator(f'[data-go="{section}"]').first.click()
+        self.page.wait_for_function(f"window.dtFigures(v => {view}).length", timeout=60_000)
+        self.rest()
+
 
 STRIPS = "String(v.model.title.text).match(/layers? ·/) && v.frame.bbox.width > 1"
+
+
+IMAGES = "String(v.model.title.text).match(/^class .* images? ×/) && v.frame.bbox.width > 1"
+BAND = "String(v.model.left[0]?.axis_label) == 'training loss' && v.frame.bbox.width > 1"
+
+
+def zooms(hand: Hand, name: str, view: str, rng: np.random.Generator) -> None:
+    """A drag over a view chooses a range; an arrow key pans it; back to the whole run."""
+    page = hand.page
+    left, top, wide, high = hand.box(view)
+    a, b = sorted(rng.uniform(0.05, 0.95, 2))
+    a, b = (a, b) if b - a > 0.1 else (0.3, 0.6)
+
+    def drag() -> None:
+        page.mouse.move(left + a * wide, top + high / 2)
+        page.mouse.down()
+        page.mouse.move(left + b * wide, top + high / 2, steps=6)
+        page.mouse.up()
+
+    moved = "window.dtModel('iterations').start != {}"
+    hand.timed(name, moved.format(page.evaluate("window.dtModel('iterations').start")), drag)
+    key = "ArrowLeft" if a > 0.3 else "ArrowRight"
+    pressed = moved.format(page.evaluate("window.dtModel('iterations').start"))
+    hand.timed("pan", pressed, lambda: page.keyboard.press(key), "keydown")
+    page.keyboard.press("0")
+    hand.rest()
 
 
 def gestures(hand: Hand, rng: np.random.Generator, count: int) -> None:
     """Zooms, drill-downs, events and cuts, in turn."""
     page = hand.page
     for number in range(count):
-        left, top, wide, high = hand.box(STRIPS)
-        a, b = sorted(rng.uniform(0.05, 0.95, 2))
-        a, b = (a, b) if b - a > 0.1 else (0.3, 0.6)
-
-        def drag(a: float = left + a * wide, b: float = left + b * wide, y: float = top + high / 2) -> None:
-            page.mouse.move(a, y)
-            page.mouse.down()
-            page.mouse.move(b, y, steps=6)
-            page.mouse.up()
-
-        before = page.evaluate("window.dtModel('iterations').start")
-        hand.timed("zoom", f"window.dtModel('iterations').start != {before}", drag)
-        hand.page.keyboard.press("0")
-        hand.rest()
+        zooms(hand, "zoom", STRIPS, rng)
+        zooms(hand, "range, in the band", BAND, rng)
         left, top, wide, high = hand.box(STRIPS)
         layers = page.evaluate(f"window.dtLayers(window.dtFigures(v => {STRIPS})[0])")
         heat = "window.dtFigures(v => String(v.model.title.text).includes('on top'))[0].model.title.text"
@@ -148,6 +177,10 @@ def gestures(hand: Hand, rng: np.random.Generator, count: int) -> None:
         row = (others[number % len(others)] + 0.5) / len(layers)
         click = hand.click(left + 0.5 * wide, top + row * high)
         hand.timed("drill-down", f"{heat} != {told!r}", click)
+    hand.jump("section-images", IMAGES)
+    for _ in range(count):
+        zooms(hand, "zoom, in the images", IMAGES, rng)
+    hand.jump("section-layers", STRIPS)
     cards = page.locator(".card button")
     for number in range(min(count, cards.count())):
         shown = f"document.location.search.includes('event={number + 1}') && " + IDLE

@@ -44,9 +44,19 @@ SCRIPT = """
     button.textContent = 'copied'
     setTimeout(() => { button.textContent = said }, 1200)
   }
+  let holding = null
+  const release = () => { clearInterval(holding) }
+  for (const kind of ['wheel', 'pointerdown', 'keydown', 'touchstart']) addEventListener(kind, release, true)
   const go = name => {
-    for (const view of Bokeh.index.all_views())
-      if (view.model.name == name) return view.el.scrollIntoView({ block: 'start' })
+    for (const view of Bokeh.index.all_views()) {
+      if (view.model.name != name) continue
+      const there = () => view.el.scrollIntoView({ block: 'start' })
+      there()
+      release()
+      let left = 50  // sections on the way are made as they come into sight, and push this one down
+      holding = setInterval(() => left-- > 0 ? there() : release(), 60)
+      return
+    }
   }
   document.addEventListener('click', event => {
     const node = event.composedPath().find(n => n.dataset && 'copy go dismiss act'.split(' ').some(k => n.dataset[k]))

@@ -94,3 +94,22 @@ def test_catalogue__lists_the_runs_of_a_folder_and_leads_to_them(visit: Any, ser
     visit.settle()
     assert visit.page.locator(".card").count() == 2
     assert visit.errors == []
+
+
+def test_explorer__a_section_is_made_when_somebody_goes_there(visit: Any, served: Any, analysed: Run) -> None:
+    server = served(analysed.path)
+    visit.open(server.address)
+    there = """name => { for (const v of Bokeh.index.all_views())
+        if (v.model.name == name) return v.child_views.length; return -1 }"""
+    assert visit.page.evaluate(there, "section-architecture") == 0
+    visit.page.locator('[data-go="section-architecture"]').first.click()
+    visit.until(f"name => ({there})(name) > 0", "section-architecture")
+    visit.settle()
+    box = visit.page.evaluate(
+        """name => { for (const v of Bokeh.index.all_views())
+        if (v.model.name == name) return v.el.getBoundingClientRect().toJSON() }""",
+        "section-architecture",
+    )
+    assert 0 < box["top"] < visit.page.viewport_size["height"]  # still in the window, though sections above grew
+    assert visit.errors == []
+    assert "Traceback" not in server.stop()
