@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from bokeh.models import Div, Image, Line
 from event_bytes import event, histogram, scalar, write
 
@@ -106,6 +107,34 @@ def test_silence__says_why_nothing_was_found(runs: dict[str, Run]) -> None:
     assert "has neither" in silence(runs["scalars"])
     assert "Too few passes" in silence(runs["answers"])
     assert "Too few records" in silence(runs["weights"])
+
+
+class Calm:
+    """A run of four records that was judged from the third one on."""
+
+    validation_sets: tuple[str, ...] = ()
+
+    def has(self, group: str) -> bool:
+        return group == "anomalies/iterations"
+
+    def dataset(self, group: str) -> Any:
+        rows = {"iteration": [0, 10, 2000, 3000]}
+        one = ("iteration", "signal")
+        level = np.array([[np.nan], [np.nan], [8.0], [8.0]])
+        return xr.Dataset(
+            {
+                "filter_maximum": (one, np.array([[99.0], [99.0], [2.0], [4.0]])), "filter_level": (one, level),
+                "layer_maximum": (one, np.array([[1.0], [1.0], [6.0], [1.0]])), "layer_level": (one, level),
+                "model_score": (("iteration", "model_signal"), np.zeros((4, 2))),
+                "model_level": (("iteration", "model_signal"), np.full((4, 2), np.nan)),
+            },
+            rows,
+        )  # fmt: skip
+
+
+def test_silence__says_how_near_the_highest_score_came() -> None:
+    said = silence(Calm())  # type: ignore[arg-type]
+    assert "from iteration 2,000 on; the nearest score came to 75% of its level, at iteration 2,000" in said
 
 
 def test_scalar_curves__are_those_of_the_log_less_what_the_band_shows(runs: dict[str, Run]) -> None:
