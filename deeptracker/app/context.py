@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import panel as pn
 from bokeh.models import Div
 
+from deeptracker.app.agenda import Agenda
 from deeptracker.app.state import State
 from deeptracker.screen import coordinate
 from deeptracker.screen.answers import class_names, first_set
@@ -23,33 +22,22 @@ from deeptracker.view.network.layer_values import told
 from deeptracker.view.places import layers_of
 from deeptracker.view.timeline import Timeline
 
-PAUSE = 30
-"""Milliseconds between a gesture's effect and what follows from it elsewhere, and between two of those."""
 BESIDE: dict[str, Any] = {"margin": (12, 0, 4, 10), "align": "end"}
 """Where controls stand beside a heading."""
-
-Made = TypeVar("Made")
-_beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
 
 
 @dataclass
 class Context:
-    """An opened run, what is selected of it, the time axis, and the names that an address may use."""
+    """An opened run, what is selected of it, the time axis, the work to do, and the names that an address may use."""
 
     run: Any
     state: State
     timeline: Timeline
+    agenda: Agenda
     events: dict[int, Event]
     view: str | None
     known: dict[str, list[str]] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
-    waiting: list[Callable[[], None]] = field(default_factory=list)
-    acting: str = ""
-    """The section that a gesture is meant for, while what it changes is passed on."""
-    seen: set[str] | None = None
-    """Sections that are in sight, or nearly; None where no browser tells: all are."""
-    unseen: dict[Callable[[], None], str] = field(default_factory=dict)
-    """Work that waits until its section is in sight."""
 
     def open_event(self, rank: int) -> None:
         """Select an event and what it names; 0, or the open one, closes it."""
@@ -66,7 +54,7 @@ class Context:
         layers = [name for name in map(str, event.get("layers") or ()) if name in self.known["layers"]][:1]
         filters = [f"{f['layer']}:{int(f['channel'])}" for f in event.get("filters") or () if [f["layer"]] == layers]
         label = class_of(self.run, self.view, event) if self.view is not None else None
-        with self.meant_for("section-event"):
+        with self.agenda.meant_for("section-event"):
             self.state.param.update(
                 event=rank, start=start, stop=stop, layers=layers, filters=filters[:1],
                 classes=[label] if label is not None else [], images=[],
@@ -80,70 +68,6 @@ class Context:
     def within(self, start: float, stop: float) -> tuple[float, float]:
         """A range of iterations, cut to the run."""
         return max(self.timeline.full[0], start), min(self.timeline.full[1], stop)
-
-    @contextmanager
-    def meant_for(self, section: str) -> Iterator[None]:
-        """While the state changes: this section follows at once, the others soon."""
-        self.acting = section
-        try:
-            yield
-        finally:
-            self.acting = ""
-
-    def follow(self, section: str, work: Callable[[], None]) -> None:
-        """Work of a section that a change of the state brings: at once where the gesture is meant for it."""
-        if self.acting == section or (not self.acting and self.in_sight(section)):
-            work()
-        else:
-            self.soon(work, section)
-
-    def in_sight(self, section: str) -> bool:
-        """Whether what a section shows can be seen."""
-        return self.seen is None or section in self.seen
-
-    def look(self, sections: Sequence[str]) -> None:
-        """Say what is in sight now: sections that come into it catch up."""
-        self.seen = set(sections)
-        for work in [work for work, section in self.unseen.items() if section in self.seen]:
-            del self.unseen[work]
-            self.soon(work)
-
-    def soon(self, work: Callable[[], None], section: str = "") -> None:
-        """Do what a gesture brings with it once its own effect is on the way to the browser.
-
-        What is asked for again before that is done once. Work of a ``section`` waits until that is in sight. Without
-        a server all is done at once.
-        """
-        if section and not self.in_sight(section):
-            self.unseen[work] = section
-            return
-        document = self.timeline.x_range.document
-        if document is None or document.session_context is None:
-            work()
-        elif work not in self.waiting:
-            self.waiting.append(work)
-            if len(self.waiting) == 1:
-                document.add_timeout_callback(self._next, PAUSE)
-
-    def aside(self, make: Callable[[], Made], use: Callable[[Made], None]) -> None:
-        """Compute beside the server's thread, which goes on with what others do; then use the result in it."""
-        document = self.timeline.x_range.document
-        if document is None or document.session_context is None:
-            use(make())
-            return
-
-        def made(future: Future[Made]) -> None:
-            if document.session_context is not None:  # else the visitor has left
-                document.add_next_tick_callback(lambda: use(future.result()))
-
-        _beside.submit(make).add_done_callback(made)
-
-    def _next(self) -> None:
-        work = self.waiting.pop(0)
-        document = self.timeline.x_range.document
-        if self.waiting and document is not None:
-            document.add_timeout_callback(self._next, PAUSE)
-        work()
 
     def told(self) -> None:
         """Say that a person's verdict on an event has changed."""
@@ -163,7 +87,8 @@ def context(run: Any) -> Context:
     if view is not None:
         known["classes"] = list(class_names(run, view, 0))
     events = {int(e["rank"]): e for e in anomalies(run)}
-    return Context(run, State(), Timeline(run), events, view, known)
+    timeline = Timeline(run)
+    return Context(run, State(), timeline, Agenda(timeline.x_range), events, view, known)
 
 
 HINTS = {
@@ -196,7 +121,7 @@ class Section:
 
     def soon(self, work: Callable[[], None]) -> None:
         """Do what a change of the state brings to this section, once that is seen."""
-        self.context.soon(work, self.name)
+        self.context.agenda.soon(work, self.name)
 
     def complete(self) -> None:
         """What can wait until the page is there."""

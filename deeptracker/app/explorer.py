@@ -96,7 +96,7 @@ class Explorer:
             for name in self.kinds:
                 self._add(name)
         else:
-            self.context.look(first)
+            self.context.agenda.look(first)
             self.sight.param.watch(lambda change: self._look(change.new), "seen")
         if left_out:
             self.chips.said = f"Not in this run, left out: {', '.join(left_out[:4])}"
@@ -156,7 +156,7 @@ class Explorer:
     def _look(self, seen: list[str]) -> None:
         """Make the sections that came into sight, and let those that are made catch up."""
         seen = [name for name in seen if name in self.kinds]
-        self.context.look(seen)
+        self.context.agenda.look(seen)
         for name in seen:
             self.later(partial(self._add, name))
 

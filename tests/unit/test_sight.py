@@ -34,7 +34,7 @@ def test_sight__what_is_not_seen_catches_up_when_it_is(analysed: Run) -> None:
     explorer.state.layers = [other, before]
     explorer.state.layers = [other]
     assert filters.filters.layer == before
-    assert len(explorer.context.unseen) == len(set(explorer.context.unseen))
+    assert len(explorer.context.agenda.unseen) == len(set(explorer.context.agenda.unseen))
     explorer.sight.seen = ["section-layers", "section-filters"]
     assert filters.filters.layer == other
 

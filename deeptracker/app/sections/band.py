@@ -40,7 +40,7 @@ class Band:
         self.copy = Div(text=copy_button('run.scalars[["loss", "learning_rate"]]'), margin=(3, 0, 0, 0))
         self.state.param.watch(lambda *_: self._redraw(), ["loss", "smooth"])
         self.state.param.watch(lambda *_: self._count(), "axis")
-        self.state.param.watch(lambda *_: self.context.soon(self._pin), "pins")
+        self.state.param.watch(lambda *_: self.context.agenda.soon(self._pin), "pins")
         self.state.param.watch(lambda *_: self._mark(), "event")
         self.overview.on_tap(self._tap)
         if (self.state.loss, self.state.smooth) != ("log", "0"):

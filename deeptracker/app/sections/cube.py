@@ -52,7 +52,7 @@ class CubeSection(Section):
         self._tell()
         self.state.param.watch(lambda *_: self._form(), "form")
         self.state.param.watch(lambda *_: self.soon(self._tell), "event")
-        self.state.param.watch(lambda *_: context.follow(self.name, self._cut), ["layers", "classes", "pins"])
+        self.state.param.watch(lambda *_: context.agenda.follow(self.name, self._cut), ["layers", "classes", "pins"])
 
     def expression(self) -> str:
         return f'run.dataset("correlation/validation/{self.view}/front").filters'
@@ -100,7 +100,7 @@ class CubeSection(Section):
             tolerant = bool(self.cube.tolerance.active)
             found = minisets.hit(self.cube.drawings[tolerant], tap.x, tap.y)
             if found is not None:
-                with self.context.meant_for(self.name):
+                with self.context.agenda.meant_for(self.name):
                     self.state.param.update(
                         layers=[found["layer"]], classes=[found["class"]], pins=[int(found["iteration"])],
                         filters=[f"{found['layer']}:{channel}" for channel in found["channels"]],
@@ -120,7 +120,7 @@ class CubeSection(Section):
 
     def _select(self, iteration: int | None, layer: str | None, label: str | None) -> None:
         """Cut at what was clicked; what the face does not have is not cut any more."""
-        with self.context.meant_for(self.name):
+        with self.context.agenda.meant_for(self.name):
             self.state.param.update(
                 pins=[] if iteration is None else [iteration],
                 layers=[] if layer is None else [layer],

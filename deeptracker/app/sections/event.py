@@ -33,7 +33,7 @@ class EventSection(Section):
         self.figures: EventFigures | None = None
         if self.state.event:
             self._open()
-        self.state.param.watch(lambda *_: self.context.soon(self._open), "event")
+        self.state.param.watch(lambda *_: self.context.agenda.soon(self._open), "event")
 
     def complete(self) -> None:
         if self.figures is None and self.context.events:

@@ -48,7 +48,7 @@ class FiltersSection(Section):
         ]
         self.filters.heat.on_event(Tap, self._tap)
         self.layer.param.watch(self._choose, "values")
-        self.state.param.watch(lambda *_: context.follow(self.name, self._open), ["layers", "filters", "pins"])
+        self.state.param.watch(lambda *_: context.agenda.follow(self.name, self._open), ["layers", "filters", "pins"])
         self.state.param.watch(lambda *_: self._sort(), "sort")
         self.state.param.watch(lambda *_: self._use(), ["statistic", "show"])
         self._open()

@@ -112,7 +112,7 @@ class LayersSection(Section):
             return
         keep = bool(tap.modifiers and tap.modifiers["shift"])
         if members[row].level == "layer":
-            with self.context.meant_for("section-filters"):
+            with self.context.agenda.meant_for("section-filters"):
                 self.state.add("layers", members[row].name, keep=keep)
         else:
             self.state.add("opened", members[row].name, keep=True)
@@ -138,4 +138,4 @@ class LayersSection(Section):
                 strips.put(rows)
                 self._describe()
 
-        self.context.aside(lambda: strips.rows(*range_), put)
+        self.context.agenda.aside(lambda: strips.rows(*range_), put)
