@@ -128,7 +128,7 @@ class LayerValues:
             self._usual[place.name] = level.thinned(LEVELS)
         else:
             if place.name not in self._usual:
-                self.cells(place, first, last, net=self.net(first, last) if of_net else None)
+                self._made(place, first, last, PIXELS, self.net(first, last) if of_net else None)
             level = self._usual[place.name]
         if len(values) == 1:
             return level.change(values[0], iteration)
