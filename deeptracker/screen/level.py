@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,7 @@ def choose(
     width: int = 1,
     reductions: int = len(REDUCTIONS),
     cells: int = CELLS,
+    names: Sequence[str] = (),
 ) -> Level:
     """The finest level that gives at most four rows a pixel and at most ``cells`` numbers, else the coarsest.
 
@@ -77,6 +79,7 @@ def choose(
     pixels : width of the screen.
     width : numbers of one row: what is selected of the other axes, for all variables together.
     reductions : how many of min, mean, max are read of a bin.
+    names : what will be read: bins that do not have all of it are not taken.
     """
     dataset = opened(run, group)
     axis = axis_of(dataset)
@@ -89,6 +92,8 @@ def choose(
     for size in BIN_SIZES if not outdated(run) else ():
         name = f"{base_of(group)}_{size}"
         if (rows <= RECORDS_PER_PIXEL * pixels and rows * each <= cells and not gone) or not run.has(name):
+            break
+        if not set(names) <= set(opened(run, name).data_vars):
             break
         bins = _bins(run, name, size, len(positions))
         begin, end = min(start // size, bins), min(-(-stop // size), bins)

@@ -101,7 +101,7 @@ def _level(
     _check(dataset, group, axis, names)
     low, high = _span(dataset, axis, first, last)
     width = sum(_width(dataset[name], axis, select) for name in names)
-    return choose(run, group, low, high, pixels, width=width, reductions=len(reductions), cells=cells)
+    return choose(run, group, low, high, pixels, width=width, reductions=len(reductions), cells=cells, names=names)
 
 
 def expression_for(

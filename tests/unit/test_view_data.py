@@ -77,6 +77,15 @@ def test_choose__without_an_index_reads_records() -> None:
     assert choose(Log(4000, sizes=()), "filters/dense", 0, 3999, 50).size == 1
 
 
+def test_choose__takes_no_bins_that_lack_what_is_asked_for() -> None:
+    log = Log(4000)
+    own = log.groups["filters/dense"]
+    log.groups["filters/dense"] = own.assign(only_here=own.w_mean)
+    assert choose(log, "filters/dense", 0, 3999, 50, names=["w_mean"]).size == 64
+    assert choose(log, "filters/dense", 0, 3999, 50, names=["w_mean", "only_here"]).size == 1
+    assert read(log, "filters/dense", ["only_here"], pixels=50).sizes["iteration"] == 4000
+
+
 @pytest.mark.parametrize("pixels", [40, 300, 2000])
 @pytest.mark.parametrize("span", [(0, 4000), (700, 1900)])
 def test_read__amount_depends_on_the_screen_not_on_the_log(pixels: int, span: tuple[int, int]) -> None:

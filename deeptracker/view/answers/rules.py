@@ -12,7 +12,7 @@ from deeptracker.screen import coordinate, opened, read, sizes
 from deeptracker.screen.picking import pick
 from deeptracker.view import palettes
 from deeptracker.view.answers.classes import planned
-from deeptracker.view.columns import thinned
+from deeptracker.view.columns import columns, thinned
 from deeptracker.view.scale import Scale
 from deeptracker.view.timeline import FONT, Timeline, number_ticks
 
@@ -105,7 +105,11 @@ def counted(run: Any, view: str, timeline: Timeline, index: int | None = None) -
     values = np.asarray(data["event_counts"].values[0], dtype=np.float64)
     values = values.reshape(len(values), -1)  # (pass, event)
     names = list(map(str, coordinate(run, group, "event")))
-    at = np.asarray(data["validation"].values, dtype=np.float64)
+    at = np.asarray(data["validation"].values)
+    if len(at) > PIXELS:  # bins of the index do not count what happened
+        grid = columns(at, *timeline.full, PIXELS)
+        values = np.asarray(grid.reduce(values, "mean"), dtype=np.float64)
+        at = grid.left + grid.width * np.arange(grid.count)
     plot = timeline.figure(HEIGHT, axis=True, title="what happened to the answers since the pass before")
     plot.title.text_font_size = "11px"
     plot.yaxis.axis_label = "images"
