@@ -17,7 +17,6 @@ from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.pages import compare_page, is_run, live_page, page
-from deeptracker.app.socket import prompt
 from deeptracker.errors import InputError
 from deeptracker.store import open_run
 
@@ -73,7 +72,6 @@ def server(
     known = (
         {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if is_loopback(host) else {f"{host}:{port}"}
     )
-    prompt()
     threadpool_limits(1, user_api="blas")  # its threads spin after each product, on cores that visitors wait for
     options: dict[str, Any] = {}
     if password is not None:  # without a secret for its cookies, basic authentication answers every request with 500
