@@ -15,6 +15,7 @@ from deeptracker.app.compare import Compare
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.frame import EXPLORER, LIVE, SINGLE, WIDE
 from deeptracker.app.live import EVERY, Live
+from deeptracker.app.order import keep_order
 from deeptracker.errors import DeepTrackerError, InputError, NotARunError, RunError
 from deeptracker.store import list_runs, open_run, place_of
 from deeptracker.store.place import Place
@@ -161,6 +162,7 @@ def _asked(path: str | Path) -> list[Any]:
 
 
 def _template(text: str, name: str) -> Any:
+    keep_order()
     template = pn.Template(text)
     template.title = f"DeepTracker · {name}"
     return template
