@@ -129,21 +129,22 @@ def test_workers__with_nothing_left_to_do_give_everything_back(client: Client) -
 
         return int(Path("/proc/self/statm").read_text().split()[1]) / 256
 
-    def work() -> float:
-        """Leaves 100 MiB free below something that stays; MiB resident while it held them."""
+    def work(size: int) -> float:
+        """Leaves that many MiB free below something that stays; MiB resident while it held them."""
         import sys
 
         import numpy
 
-        freed = [numpy.ones(1 << 17) for _ in range(100)]
+        freed = [numpy.ones(1 << 17) for _ in range(size)]
         sys.stays = numpy.ones(1 << 12)  # type: ignore[attr-defined]
         held = resident()
         del freed
         return held
 
     worker = next(iter(client.scheduler_info(n_workers=-1)["workers"]))
+    client.submit(work, 1, workers=[worker], pure=False).result()  # what a first task loads, stays
     before = client.run(resident, workers=[worker])[worker]
-    future = client.submit(work, workers=[worker], pure=False)
+    future = client.submit(work, 100, workers=[worker], pure=False)
     held = future.result()
     del future
     waited, after = 0, held
