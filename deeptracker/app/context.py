@@ -36,6 +36,8 @@ class Context:
     agenda: Agenda
     events: dict[int, Event]
     view: str | None
+    wide: int = 0
+    """Pixels of the screen from left to right of a section; 0 until a browser tells."""
     known: dict[str, list[str]] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
 
@@ -88,7 +90,7 @@ def context(run: Any) -> Context:
         known["classes"] = list(class_names(run, view, 0))
     events = {int(e["rank"]): e for e in anomalies(run)}
     timeline = Timeline(run)
-    return Context(run, State(), timeline, Agenda(timeline.x_range), events, view, known)
+    return Context(run, State(), timeline, Agenda(timeline.x_range), events, view, known=known)
 
 
 HINTS = {
@@ -125,6 +127,9 @@ class Section:
 
     def complete(self) -> None:
         """What can wait until the page is there."""
+
+    def resized(self) -> None:
+        """Draw as many columns as the page has pixels now."""
 
     def head(self, title: str, text: str, scales: Sequence[Any] = (), signs: Sequence[str] = ()) -> Div:
         """The heading of the section, with what a first visit should know and the expression behind the chart."""

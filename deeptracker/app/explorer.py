@@ -98,6 +98,7 @@ class Explorer:
         else:
             self.context.agenda.look(first)
             self.sight.param.watch(lambda change: self._look(change.new), "seen")
+            self.sight.param.watch(lambda change: self._resized(change.new), "wide")
         if left_out:
             self.chips.said = f"Not in this run, left out: {', '.join(left_out[:4])}"
 
@@ -159,6 +160,11 @@ class Explorer:
         self.context.agenda.look(seen)
         for name in seen:
             self.later(partial(self._add, name))
+
+    def _resized(self, wide: int) -> None:
+        self.context.wide = wide
+        for section in self.sections:
+            section.resized()
 
     def _add(self, name: str) -> None:
         """Fill the place of a section, once."""

@@ -15,8 +15,9 @@ from deeptracker.schema.derived import PROVEN
 from deeptracker.screen.cube import faces
 from deeptracker.store import Run
 from deeptracker.view.faces.cabinet import Cabinet, Projection, slanted
-from deeptracker.view.faces.cube import FADED, Cube
+from deeptracker.view.faces.cube import Cube
 from deeptracker.view.faces.cut import Cut, masks
+from deeptracker.view.faces.raster import COLOURS, Raster
 from deeptracker.view.faces.strongest import strongest, strongest_html
 from deeptracker.view.places import layers_of
 
@@ -78,13 +79,22 @@ def test_slanted__a_cell_lies_where_the_projection_puts_it(which: str) -> None:
 def test_cube__a_cut_fades_what_lies_outside_and_an_empty_one_shows_all(analysed: Run) -> None:
     cube = Cube(analysed, VIEW)
     cube.cut(Cut(classes=(1,)))
-    top = cube.cells["top"].data
-    assert set(np.asarray(top["alpha"])[np.asarray(top["class_index"]) != 1]) <= {FADED}
-    assert set(np.asarray(top["alpha"])[np.asarray(top["class_index"]) == 1]) <= {1.0}
-    side = cube.cells["side"].data
-    assert set(np.asarray(side["alpha"])[np.asarray(side["class_index"]) != 1]) <= {FADED}
+    for face, axis in (("top", 1), ("proven", 1)):
+        raster = cube.rasters[face]
+        there = raster.shown > 0
+        labels = raster.cells.at[axis][raster.shown[there] - 1]
+        assert set(drawn(raster)[there & (raster.shown > 0)][labels != 1] > COLOURS) <= {True}
+        assert (drawn(raster)[there][labels == 1] <= COLOURS).any() or face != "top"
     cube.cut(Cut())
-    assert all(set(source.data["alpha"]) <= {1.0} for source in cube.cells.values())
+    assert all(drawn(raster).max(initial=0) <= COLOURS for raster in cube.rasters.values())
+
+
+def drawn(raster: Raster) -> Any:
+    """The bytes of a face, as the browser gets them, (row, column)."""
+    out = np.zeros(raster.shown.shape, np.int64)
+    for image, y in zip(raster.source.data["image"], raster.source.data["y"], strict=True):
+        out[np.flatnonzero(raster.bottom == y)] = image
+    return out
 
 
 def test_cube__a_click_on_a_cell_cuts_everything_at_it(analysed: Run) -> None:
@@ -92,11 +102,12 @@ def test_cube__a_click_on_a_cell_cuts_everything_at_it(analysed: Run) -> None:
     section: Any = next(s for s in explorer.sections if s.name == "section-cube")
     cube, state = section.cube, explorer.state
     iteration, layer = int(cube.faces.passes[7]), cube.layers[2].name
-    section._tap("front", SimpleNamespace(x=float(iteration), y=len(cube.layers) - 2.5))
+    between = float(iteration + cube.faces.passes[6]) / 2
+    section._tap("front", SimpleNamespace(x=between, y=len(cube.layers) - 2.5))
     assert (state.pins, state.layers, state.classes) == ([iteration], [layer], [])
     assert f"Strongest filters at {iteration:,}" in section.top_filters.text
     middle = float(cube.edges[1] + cube.edges[2]) / 2
-    section._tap("top", SimpleNamespace(x=float(iteration), y=middle))
+    section._tap("top", SimpleNamespace(x=between, y=middle))
     assert (state.layers, state.classes) == ([], [cube.names[cube.kept[1]]])
     state.form = "cabinet"
     shape = section.cabinet.projection

@@ -6,7 +6,6 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import pytest
 import xarray as xr
 
@@ -20,8 +19,9 @@ SET = "validation/raw"
 def drawn(run: Run) -> tuple[Any, Any, str]:
     """Cells that are shown, those on demand, and what the box says."""
     cube = Cube(run, SET)
-    sure, unsure = (one for one in cube.right.renderers if "union" in one.data_source.data)
-    assert (sure.visible, unsure.visible) == (True, False)
+    sure, unsure = cube.rasters["proven"], cube.rasters["unproven"]
+    assert (sure.glyph.visible, unsure.glyph.visible) == (True, False)
+    assert {sure.glyph, unsure.glyph} <= set(cube.right.renderers)
     return sure, unsure, cube.unproven.labels[0]
 
 
@@ -33,10 +33,10 @@ def test_links__are_shown_where_they_are_proven(analysed: Run, monkeypatch: pyte
 
     monkeypatch.setattr(import_module("deeptracker.view.faces.cube"), "faces", tested)
     sure, unsure, words = drawn(analysed)
-    p = np.asarray(sure.data_source.data["p"])
-    assert sure.view.filter.indices == np.flatnonzero(p == 0.05).tolist() != []
-    assert unsure.view.filter.indices == np.flatnonzero(p == 0.051).tolist() != []
-    assert words.startswith(f"{(p == 0.051).sum()} links that may be chance (proven: {(p == 0.05).sum()};")
+    assert set(sure.cells.told["p"]) == {0.05}
+    assert set(unsure.cells.told["p"]) == {0.051}
+    count = len(unsure.cells.band)
+    assert words.startswith(f"{count} links that may be chance (proven: {len(sure.cells.band)};")
 
 
 def test_links__of_an_analysis_that_did_not_test_them_are_not_proven(
@@ -47,8 +47,8 @@ def test_links__of_an_analysis_that_did_not_test_them_are_not_proven(
         screen, "table", lambda *group, **chosen: whole(*group, **chosen).drop_vars("p", errors="ignore")
     )
     sure, unsure, _ = drawn(analysed)
-    assert sure.view.filter.indices == []
-    assert len(unsure.view.filter.indices) == len(sure.data_source.data["p"]) > 0
+    assert not sure.shown.any()
+    assert unsure.shown.any()
 
 
 def test_minisets__that_share_most_of_their_cells_are_there_on_demand(analysed: Run) -> None:

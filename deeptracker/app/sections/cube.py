@@ -15,13 +15,15 @@ from deeptracker.app.controls import bound, buttons
 from deeptracker.view import pages
 from deeptracker.view.faces import minisets
 from deeptracker.view.faces.cabinet import Cabinet
-from deeptracker.view.faces.cube import Cube
+from deeptracker.view.faces.cube import BESIDE_FACE, Cube
 from deeptracker.view.faces.cut import Cut
+from deeptracker.view.faces.raster import PIXELS
 from deeptracker.view.faces.strongest import strongest_html
 from deeptracker.view.heading import heading
 
 TITLE = "Layers and classes"
 CLICK = "Click a cell or a mini-set to cut the cube there, and everything else with it; chips take the cut back."
+DELAY = 120
 FORMS = (("net", "unfolded"), ("cabinet", "as a cube"))
 
 
@@ -53,6 +55,11 @@ class CubeSection(Section):
         self.state.param.watch(lambda *_: self._form(), "form")
         self.state.param.watch(lambda *_: self.soon(self._tell), "event")
         self.state.param.watch(lambda *_: context.agenda.follow(self.name, self._cut), ["layers", "classes", "pins"])
+        self._waiting = False
+        if self.cube.blurs():
+            for edge in ("start", "end"):
+                self.timeline.x_range.on_change(edge, self._zoomed)
+            self._refine()
 
     def expression(self) -> str:
         return f'run.dataset("correlation/validation/{self.view}/front").filters'
@@ -68,6 +75,24 @@ class CubeSection(Section):
         legends = heading("", "", self.cabinet.scales)
         self.box[:] = [pane(legends), pn.pane.Bokeh(self.cabinet.said), pn.pane.Bokeh(self.cabinet.plot)]
         self._cut()
+
+    def _zoomed(self, attr: str, old: Any, new: Any) -> None:
+        """Finer or coarser columns once the range has stood still for a moment."""
+        document = self.timeline.x_range.document
+        if not self._waiting and document is not None:
+            self._waiting = True
+            document.add_timeout_callback(lambda: self.soon(self._refine), DELAY)
+
+    def _refine(self) -> None:
+        assert self.cube is not None
+        self._waiting = False
+        range_ = self.timeline.x_range
+        pixels = max(100, self.context.wide - self.timeline.left - BESIDE_FACE) if self.context.wide else PIXELS
+        self.cube.draw(self.cube.columns(range_.start, range_.end, pixels))
+
+    def resized(self) -> None:
+        if self.cube is not None and self.cube.blurs():
+            self.soon(self._refine)
 
     def _tell(self) -> None:
         assert self.cube is not None

@@ -6,24 +6,29 @@ from typing import Any
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, CustomJS, Div, HoverTool, Range1d, Span
+from bokeh.models import CustomJS, Div, NoOverlap, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from deeptracker.screen.answers import class_names
 from deeptracker.screen.cube import faces
+from deeptracker.screen.level import within
 from deeptracker.view import heading, palettes, words
+from deeptracker.view.columns import Columns, columns
 from deeptracker.view.event.events import anomalies
 from deeptracker.view.faces import minisets
 from deeptracker.view.faces.cut import Cut, masks
 from deeptracker.view.faces.links import draw_links
+from deeptracker.view.faces.raster import GAP, PIXELS, Cells, Raster
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import RATIO, count_scale
 from deeptracker.view.timeline import FONT, Timeline, named_rows, plain
 
 SIDE = 380
-FADED = 0.1
-"""Opacity of cells outside a cut."""
+BESIDE_FACE = SIDE + 100
+"""Pixels of the page that the faces over time and their left margin leave to the others."""
+LINED = 6
+"""Pixels of a row from which on lines divide the rows."""
 
 
 class Cube:
@@ -37,7 +42,8 @@ class Cube:
     def __init__(self, run: Any, view: str, timeline: Timeline | None = None) -> None:
         self.run, self.view, self.timeline = run, view, timeline or Timeline(run)
         self.faces = faces(run, view)
-        self.cells: dict[str, ColumnDataSource] = {}
+        self.rasters: dict[str, Raster] = {}
+        self.since = since(self.faces.passes)
         self.kept = self.faces.kept
         self.layers = layers_of(run)
         self.names = class_names(run, view, len(self.faces.abnormal_passes))
@@ -51,6 +57,7 @@ class Cube:
         self.top = self._top(int(np.clip(18 * len(self.kept), 150, 260)))
         self.front = self._front(strip * len(self.layers))
         self.right = self._right(strip * len(self.layers))
+        self.draw(self.columns(*self.timeline.full))
         self.corner = Div(
             text=self.corner_html(None), width=SIDE + 60, height=self.top.frame_height, margin=(0, 0, 0, 18)
         )
@@ -62,50 +69,41 @@ class Cube:
             spacing=0,
         )
 
-    def _spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Each pass stands for the iterations since the pass before it: (previous, this]."""
-        times = self.faces.passes
-        previous = np.concatenate([[int(times[0] - np.median(np.diff(times))) if len(times) > 1 else 0], times[:-1]])
-        return np.maximum(previous, int(np.ceil(self.timeline.full[0]))), times
+    def columns(self, first: float, last: float, pixels: int = PIXELS) -> tuple[Columns, int]:
+        """Columns of the passes between two iterations, at most so many, and the first of those passes."""
+        start, stop = within(self.since, first, last)
+        return columns(self.since[start : stop + 1], first, last, pixels), start
+
+    def draw(self, made: tuple[Columns, int]) -> None:
+        """Draw the faces that have a time axis on other columns."""
+        for face in ("top", "front"):
+            self.rasters[face].draw(*made)
+
+    def blurs(self) -> bool:
+        """Whether a part of the run has columns that are finer than those of the whole."""
+        return not np.array_equal(self.columns(*self.timeline.full)[0].first, np.arange(len(self.since)))
 
     def _top(self, height: int) -> Any:
         plot = self.timeline.figure(height, y_range=self.class_range, min_border_right=0)
-        cells, (left, right) = self.faces.top, self._spans()
-        p, c = cells["place"].values, np.searchsorted(self.kept, cells["class_index"].values)
+        cells = self.faces.top
+        place, label = cells["place"].values, cells["class_index"].values
+        borders = joined(self.edges, height // 2)
+        band = np.searchsorted(borders, np.searchsorted(self.kept, label), side="right") - 1
         counts = cells["count"].values
-        source = ColumnDataSource(
-            {
-                "left": left[p],
-                "right": right[p],
-                "bottom": self.edges[c],
-                "top": self.edges[c + 1],
-                "colour": self.count_scale.colours_of(counts),
-                "alpha": np.ones(len(counts)),
-                "place": p,
-                "class_index": cells["class_index"].values,
-                "class": [self.names[self.kept[i]] for i in c],
-                "count": counts,
-            }
-        )
-        quads = plot.quad(
-            "left", "right", "top", "bottom", source=source, fill_color="colour", line_color="colour", line_width=0.5,
-            fill_alpha="alpha", line_alpha="alpha",
-        )  # fmt: skip
-        self.cells["top"] = source
-        plot.add_tools(
-            HoverTool(
-                renderers=[quads],
-                tooltips=[
-                    ("class", "@class"),
-                    ("pass", "iteration @right{0,0}"),
-                    ("changed together", "@count images"),
-                ],
-            )
-        )
-        plot.segment(
-            x0=self.timeline.full[0], x1=self.timeline.full[1], y0=self.edges[1:-1], y1=self.edges[1:-1],
-            line_color=palettes.FAINT, line_width=1,
-        )  # fmt: skip
+        told = {"class": label, "iteration": self.faces.passes[place], "count": counts}
+        drawn = Cells((place, label), band, place, counts, counts, told, {"class": list(self.names)})
+        tooltips = [
+            ("class", "@cell{class}"),
+            ("pass", "iteration @cell{iteration}"),
+            ("changed together", "@cell{count} images"),
+        ]
+        edges = self.edges[borders]
+        self.rasters["top"] = Raster(plot, drawn, self.count_scale, edges[:-1], edges[1:], tooltips)
+        if height >= LINED * len(self.kept):
+            plot.segment(
+                x0=self.timeline.full[0], x1=self.timeline.full[1], y0=edges[1:-1], y1=edges[1:-1],
+                line_color=palettes.FAINT, line_width=1,
+            )  # fmt: skip
         self._class_axis(plot.yaxis, long=True)
         return plot
 
@@ -117,41 +115,27 @@ class Cube:
             [float(m) for m in middles[::step]],
             [short(words.class_name(self.names[c]) if long else self.names[c]) for c in self.kept[::step]],
         )
+        axis.major_label_policy = NoOverlap(min_distance=2)
 
     def _front(self, height: int) -> Any:
         plot = self.timeline.figure(height, axis=True, y_range=self.layer_range, min_border_right=0)
         table = np.asarray(self.faces.front["filters"].transpose("validation", "layer").values)
-        left, right = self._spans()
-        p, layer = np.nonzero(table)
-        bottom = len(self.layers) - 1 - layer
-        source = ColumnDataSource(
-            {
-                "left": left[p],
-                "right": right[p],
-                "bottom": bottom + 0.06,
-                "top": bottom + 0.94,
-                "colour": self.filter_scale.colours_of(table[p, layer]),
-                "alpha": np.ones(len(p)),
-                "place": p,
-                "layer_index": layer,
-                "layer": [self.layers[i].name for i in layer],
-                "count": table[p, layer],
-                "of": [self.layers[i].count for i in layer],
-            }
+        place, layer = np.nonzero(table)
+        counts = table[place, layer]
+        left = np.maximum(self.since[place], int(np.ceil(self.timeline.full[0])))
+        told = {"layer": layer, "left": left, "right": self.faces.passes[place], "count": counts}
+        told["of"] = np.array([one.count for one in self.layers], np.int64)[layer]
+        drawn = Cells(
+            (place, layer), layer, place, counts, counts, told, {"layer": [one.name for one in self.layers]}
         )
-        cells = plot.quad(
-            "left", "right", "top", "bottom", source=source, fill_color="colour", fill_alpha="alpha", line_color=None
-        )
-        self.cells["front"] = source
-        plot.add_tools(
-            HoverTool(
-                renderers=[cells],
-                tooltips=[
-                    ("layer", "@layer"),
-                    ("iterations", "@left{0,0} – @right{0,0}"),
-                    ("at the alarm level", "@count of @of filters"),
-                ],
-            )
+        tooltips = [
+            ("layer", "@cell{layer}"),
+            ("iterations", "@cell{left} – @cell{right}"),
+            ("at the alarm level", "@cell{count} of @cell{of} filters"),
+        ]
+        bottom = len(self.layers) - 1 - np.arange(len(self.layers), dtype=np.float64)
+        self.rasters["front"] = Raster(
+            plot, drawn, self.filter_scale, bottom + GAP / 2, bottom + 1 - GAP / 2, tooltips
         )
         count = len(self.layers)
         named_rows(plot.yaxis, [count - i - 0.5 for i in range(count)], [short(p.name) for p in self.layers])
@@ -172,7 +156,8 @@ class Cube:
             )
         )  # fmt: skip
         names = [place.name for place in self.layers]
-        self.unproven, self.cells["side"] = draw_links(plot, self.faces, names, list(self.names), self.edges)
+        self.unproven, links = draw_links(plot, self.faces, names, list(self.names), self.edges)
+        self.rasters |= links
         plot.yaxis.visible = False
         self._class_axis(plot.xaxis, long=False)
         plot.xaxis.axis_label_standoff = 2
@@ -197,24 +182,27 @@ class Cube:
 
     def cut(self, cut: Cut) -> None:
         """Leave the cells that lie in a cut as they are and fade the others; an empty cut shows all."""
+        top = self.rasters["top"].cells
         abnormal = np.zeros((len(self.faces.passes), len(self.names)), bool)
-        abnormal[self.cells["top"].data["place"], self.cells["top"].data["class_index"]] = True
+        abnormal[top.at] = True
         filters = np.asarray(self.faces.front["filters"].transpose("validation", "layer").values)
-        inside = dict(zip(("top", "front", "side"), masks(abnormal, filters, cut), strict=True))
-        axes = {
-            "top": ("place", "class_index"),
-            "front": ("place", "layer_index"),
-            "side": ("layer_index", "class_index"),
-        }
-        for face, source in self.cells.items():
-            at = tuple(np.asarray(source.data[name], dtype=np.intp) for name in axes[face])
-            kept = inside[face][at] if cut else np.ones(len(at[0]), bool)
-            alpha = np.where(kept, 1.0, FADED)
-            if not np.array_equal(alpha, source.data["alpha"]):
-                source.data["alpha"] = alpha  # this column alone travels to the browser
+        above, before, beside = masks(abnormal, filters, cut)
+        inside = {"top": above, "front": before, "proven": beside, "unproven": beside}
+        for face, raster in self.rasters.items():
+            at = raster.cells.at
+            raster.cut(inside[face][at] if cut else np.ones(len(at[0]), bool))
 
     def cell_at(self, face: str, x: float, y: float) -> tuple[int | None, int | None, int | None]:
-        """(pass, layer, class) positions of a place on a face; None for the axis that the face does not have."""
+        """(pass, layer, class) positions of a place on a face; None for the axis that the face does not have.
+
+        Those of the cell that is seen there, where there is one.
+        """
+        for name in (face,) if face != "right" else ("unproven", "proven"):
+            raster = self.rasters[name]
+            number = raster.cell_at(x, y) if raster.glyph.visible else None
+            if number is not None:
+                one, other = (int(axis[number]) for axis in raster.cells.at)
+                return {"top": (one, None, other), "front": (one, other, None)}.get(face, (None, one, other))
         place = layer = label = None
         if face in ("top", "front"):
             place = int(np.clip(np.searchsorted(self.faces.passes, x), 0, max(len(self.faces.passes) - 1, 0)))
@@ -263,6 +251,19 @@ class Cube:
             f'<div style="font-family:{FONT};font-size:11px;color:{palettes.MUTED};display:flex;flex-wrap:wrap;'
             f'gap:6px 18px">{legends}<div style="width:180px">{signs}</div></div>{text}'
         )
+
+
+def since(passes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The iterations from which on each pass counts, up to itself, and the last pass: (previous, this]."""
+    before = int(passes[0] - np.median(np.diff(passes))) if len(passes) > 1 else 0
+    return np.concatenate([[before], passes]).astype(np.int64) if len(passes) else np.zeros(0, np.int64)
+
+
+def joined(edges: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Which edges are left where neighbours are joined until there are at most so many rows of about one height."""
+    if len(edges) - 1 <= most:
+        return np.arange(len(edges))
+    return np.unique(np.searchsorted(edges, np.linspace(0, edges[-1], most + 1) - 1e-9))
 
 
 def widths(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,19 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import CDSView, CheckboxGroup, ColumnDataSource, CustomJS, HoverTool, IndexFilter
+from bokeh.models import CheckboxGroup, CustomJS
 from numpy.typing import NDArray
 
 from deeptracker.schema.derived import PROVEN
 from deeptracker.screen.cube import Faces
+from deeptracker.view.columns import Columns
+from deeptracker.view.faces.raster import GAP, Cells, Raster
 from deeptracker.view.scale import RATIO
+
+FINE = 760
+"""Columns of the face, two a pixel."""
+TOOLTIPS = [
+    ("layer", "@cell{layer}"),
+    ("class", "@cell{class}"),
+    ("filters seen together", "@cell{union}"),
+    ("expected", "@cell{expected:1}"),
+    ("p of the link", "@cell{p:4}"),
+]
 
 
 def draw_links(
     plot: Any, faces: Faces, layers: list[str], classes: list[str], edges: NDArray[np.float64]
-) -> tuple[Any, ColumnDataSource]:
-    """Draw a cell for each layer and class that have filters together; the box that shows the unproven ones, and the
-    cells with their ``layer_index``, ``class_index`` and ``alpha``.
+) -> tuple[Any, dict[str, Raster]]:
+    """Draw a cell for each layer and class that have filters together; the box that shows ``unproven`` ones beside
+    the ``proven``, and both.
 
     Parameters
     ----------
@@ -27,50 +39,38 @@ def draw_links(
         name: np.asarray(faces.side[name].transpose("layer", "class").values)[:, faces.kept]
         for name in ("ratio", "union", "expected", "p")
     }
-    layer, c = np.nonzero(tables["union"] > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.clip(np.nan_to_num(np.log2(tables["ratio"][layer, c]), nan=0.0), RATIO.low, RATIO.high)
-    bottom = len(layers) - 1 - layer
-    source = ColumnDataSource(
-        {
-            "left": edges[c] + 0.03,
-            "right": edges[c + 1] - 0.03,
-            "bottom": bottom + 0.06,
-            "top": bottom + 0.94,
-            "colour": RATIO.colours_of(size),
-            "alpha": np.ones(len(layer)),
-            "layer_index": layer,
-            "class_index": faces.kept[c],
-            "layer": [layers[i] for i in layer],
-            "class": [classes[faces.kept[i]] for i in c],
-            **{name: tables[name][layer, c] for name in ("union", "expected", "p")},
-        }
-    )
-    proven = tables["p"][layer, c] <= PROVEN
-    sure, unsure = (
-        plot.quad(
-            "left", "right", "top", "bottom", source=source, fill_color="colour", fill_alpha="alpha",
-            line_color=None, view=CDSView(filter=IndexFilter(np.flatnonzero(some).tolist())),
-        )
-        for some in (proven, ~proven)
-    )  # fmt: skip
-    unsure.visible = False
-    plot.add_tools(
-        HoverTool(
-            renderers=[sure, unsure],
-            tooltips=[
-                ("layer", "@layer"),
-                ("class", "@class"),
-                ("filters seen together", "@union"),
-                ("expected", "@expected{0.0}"),
-                ("p of the link", "@p{0.0000}"),
-            ],
-        )
-    )
-    words = f"{int((~proven).sum())} links that may be chance (proven: {int(proven.sum())}; p ≤ {PROVEN:g})"
+    proven = (tables["union"] > 0) & (tables["p"] <= PROVEN)
+    unproven = (tables["union"] > 0) & ~proven
+    bottom = len(layers) - 1 - np.arange(len(layers), dtype=np.float64)
+    rasters = {}
+    for name, some in (("proven", proven), ("unproven", unproven)):
+        layer, c = np.nonzero(some)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.clip(np.nan_to_num(np.log2(tables["ratio"][layer, c]), nan=0.0), RATIO.low, RATIO.high)
+        label = faces.kept[c]
+        told = {"layer": layer, "class": label, **{key: tables[key][layer, c] for key in ("union", "expected", "p")}}
+        cells = Cells((layer, label), layer, c, size, np.abs(size), told, {"layer": layers, "class": classes})
+        rasters[name] = Raster(plot, cells, RATIO, bottom + GAP / 2, bottom + 1 - GAP / 2, TOOLTIPS)
+        rasters[name].draw(class_columns(edges))
+    rasters["unproven"].glyph.visible = False
+    words = f"{int(unproven.sum()):,} links that may be chance (proven: {int(proven.sum()):,}; p ≤ {PROVEN:g})"
     box = CheckboxGroup(labels=[words], active=[], margin=(4, 0, 0, 18))
-    box.js_on_change("active", CustomJS(args={"cells": unsure}, code="cells.visible = this.active.length > 0"))
-    return box, source
+    code = "cells.visible = this.active.length > 0"
+    box.js_on_change("active", CustomJS(args={"cells": rasters["unproven"].glyph}, code=code))
+    return box, rasters
+
+
+def class_columns(edges: NDArray[np.float64]) -> Columns:
+    """Columns of the face over the classes between ``edges``; where there is room, the last one of each is empty."""
+    at = np.linspace(0, edges[-1], FINE + 1)
+    if len(edges) - 1 > FINE // 4:
+        first = np.searchsorted(edges, at[:-1], side="right") - 1
+        last = np.searchsorted(edges, at[1:], side="left")
+    else:
+        first = np.searchsorted(edges, (at[1:] + at[:-1]) / 2, side="right") - 1
+        last = first + 1
+        first = np.where(np.diff(last, append=last[-1] + 1) > 0, last, first)
+    return Columns(0.0, float(edges[-1]) / FINE, first, last)
 
 
 __all__ = ["draw_links"]
