@@ -13,10 +13,12 @@ from typing import Any
 
 from panel.io.server import get_server
 from threadpoolctl import threadpool_limits
+from tornado.ioloop import PeriodicCallback
 from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.pages import compare_page, is_run, live_page, page
+from deeptracker.app.sweep import EVERY, Sweep
 from deeptracker.errors import InputError
 from deeptracker.store import open_run
 
@@ -127,6 +129,8 @@ def serve(
         webbrowser.open(address)
     running.start()
     running.io_loop.asyncio_loop.set_exception_handler(_unless_left)
+    sweep = Sweep(lambda: [session.id for session in running.get_sessions()])
+    PeriodicCallback(sweep.look, EVERY).start()
     try:
         running.io_loop.start()
     except KeyboardInterrupt:

@@ -18,9 +18,9 @@ from deeptracker.view.scale import count_scale
 
 def raster(places: list[int], bands: list[int], sizes: list[int], rows: int = 3) -> Raster:
     place, band, size = (np.array(one, np.int64) for one in (places, bands, sizes))
-    bottom = np.arange(rows, dtype=np.float64)
+    edges = np.arange(rows + 1, dtype=np.float64)
     cells = Cells((place, band), band, place, size, size, {"count": size})
-    return Raster(figure(), cells, count_scale(size, "things"), bottom, bottom + 1, [("how many", "@cell{count}")])
+    return Raster(figure(), cells, count_scale(size, "things"), edges, 90, [("how many", "@cell{count}")])
 
 
 SOME = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 2), st.integers(1, 9)), max_size=40)

@@ -19,7 +19,7 @@ from deeptracker.view.event.events import anomalies
 from deeptracker.view.faces import minisets
 from deeptracker.view.faces.cut import Cut, masks
 from deeptracker.view.faces.links import draw_links
-from deeptracker.view.faces.raster import GAP, PIXELS, Cells, Raster
+from deeptracker.view.faces.raster import PIXELS, Cells, Raster, gaps
 from deeptracker.view.places import layers_of, short, stages_of
 from deeptracker.view.scale import RATIO, count_scale
 from deeptracker.view.timeline import FONT, Timeline, named_rows, plain
@@ -98,7 +98,7 @@ class Cube:
             ("changed together", "@cell{count} images"),
         ]
         edges = self.edges[borders]
-        self.rasters["top"] = Raster(plot, drawn, self.count_scale, edges[:-1], edges[1:], tooltips)
+        self.rasters["top"] = Raster(plot, drawn, self.count_scale, edges, height, tooltips)
         if height >= LINED * len(self.kept):
             plot.segment(
                 x0=self.timeline.full[0], x1=self.timeline.full[1], y0=edges[1:-1], y1=edges[1:-1],
@@ -125,18 +125,16 @@ class Cube:
         left = np.maximum(self.since[place], int(np.ceil(self.timeline.full[0])))
         told = {"layer": layer, "left": left, "right": self.faces.passes[place], "count": counts}
         told["of"] = np.array([one.count for one in self.layers], np.int64)[layer]
-        drawn = Cells(
-            (place, layer), layer, place, counts, counts, told, {"layer": [one.name for one in self.layers]}
-        )
+        band = len(self.layers) - 1 - layer
+        drawn = Cells((place, layer), band, place, counts, counts, told, {"layer": [one.name for one in self.layers]})
         tooltips = [
             ("layer", "@cell{layer}"),
             ("iterations", "@cell{left} – @cell{right}"),
             ("at the alarm level", "@cell{count} of @cell{of} filters"),
         ]
-        bottom = len(self.layers) - 1 - np.arange(len(self.layers), dtype=np.float64)
-        self.rasters["front"] = Raster(
-            plot, drawn, self.filter_scale, bottom + GAP / 2, bottom + 1 - GAP / 2, tooltips
-        )
+        edges = np.arange(len(self.layers) + 1, dtype=np.float64)
+        self.rasters["front"] = Raster(plot, drawn, self.filter_scale, edges, height, tooltips)
+        gaps(plot, len(self.layers), *self.timeline.full)
         count = len(self.layers)
         named_rows(plot.yaxis, [count - i - 0.5 for i in range(count)], [short(p.name) for p in self.layers])
         self._stage_borders(plot, *self.timeline.full)

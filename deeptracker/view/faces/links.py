@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deeptracker.schema.derived import PROVEN
 from deeptracker.screen.cube import Faces
 from deeptracker.view.columns import Columns
-from deeptracker.view.faces.raster import GAP, Cells, Raster
+from deeptracker.view.faces.raster import Cells, Raster, gaps
 from deeptracker.view.scale import RATIO
 
 FINE = 760
@@ -41,7 +41,6 @@ def draw_links(
     }
     proven = (tables["union"] > 0) & (tables["p"] <= PROVEN)
     unproven = (tables["union"] > 0) & ~proven
-    bottom = len(layers) - 1 - np.arange(len(layers), dtype=np.float64)
     rasters = {}
     for name, some in (("proven", proven), ("unproven", unproven)):
         layer, c = np.nonzero(some)
@@ -49,10 +48,13 @@ def draw_links(
             size = np.clip(np.nan_to_num(np.log2(tables["ratio"][layer, c]), nan=0.0), RATIO.low, RATIO.high)
         label = faces.kept[c]
         told = {"layer": layer, "class": label, **{key: tables[key][layer, c] for key in ("union", "expected", "p")}}
-        cells = Cells((layer, label), layer, c, size, np.abs(size), told, {"layer": layers, "class": classes})
-        rasters[name] = Raster(plot, cells, RATIO, bottom + GAP / 2, bottom + 1 - GAP / 2, TOOLTIPS)
+        cells = Cells(
+            (layer, label), len(layers) - 1 - layer, c, size, np.abs(size), told, {"layer": layers, "class": classes}
+        )
+        rasters[name] = Raster(plot, cells, RATIO, np.arange(len(layers) + 1.0), plot.frame_height, TOOLTIPS)
         rasters[name].draw(class_columns(edges))
     rasters["unproven"].glyph.visible = False
+    gaps(plot, len(layers), 0, float(edges[-1]))
     words = f"{int(unproven.sum()):,} links that may be chance (proven: {int(proven.sum()):,}; p ≤ {PROVEN:g})"
     box = CheckboxGroup(labels=[words], active=[], margin=(4, 0, 0, 18))
     code = "cells.visible = this.active.length > 0"

@@ -1,4 +1,4 @@
-"""Cells of a face as images, one a row and a column a pixel: painting takes no longer for a million than for ten."""
+"""Cells of a face as an image at the screen's resolution: painting a million takes no longer than painting ten."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, CustomJS, CustomJSHover, HoverTool, LinearColorMapper
 from numpy.typing import NDArray
 
+from deeptracker.view import palettes
 from deeptracker.view.columns import Columns
 from deeptracker.view.scale import Scale
 
@@ -16,7 +17,6 @@ PIXELS = 640
 """Columns over time, where nobody says how wide the face is: those of a page of 1600 pixels. More than the screen has
 would hide cells.
 """
-GAP = 0.12
 COLOURS = 127
 FADED = 0.1
 """Opacity of cells outside a cut."""
@@ -45,17 +45,18 @@ class Cells:
 
 
 class Raster:
-    """An image glyph on a face. ``draw`` and ``cut`` send a byte and the number of a cell for each pixel, no more.
+    """An image on a face. ``draw`` and ``cut`` send a byte and the number of a cell for each pixel, no more.
 
     Parameters
     ----------
-    bottom, top : of each row of the face.
+    edges : between the bands of the face, ascending.
+    pixels : height of the face; bands of different heights are drawn by pixels.
     tooltips : (what, text), in which ``@cell{name}`` is a number or word of ``told``, ``@cell{name:2}`` with two
         decimals.
 
     Attributes
     ----------
-    shown : (row, column) the cell that is seen, 0 where there is none, else its number + 1.
+    shown : (band, column) the cell that is seen, 0 where there is none, else its number + 1.
     """
 
     def __init__(
@@ -63,20 +64,23 @@ class Raster:
         plot: Any,
         cells: Cells,
         scale: Scale,
-        bottom: NDArray[np.float64],
-        top: NDArray[np.float64],
+        edges: NDArray[np.float64],
+        pixels: int,
         tooltips: list[tuple[str, str]],
     ) -> None:
-        self.cells, self.bottom, self.top = cells, bottom, top
+        self.cells, self.edges = cells, edges
+        even = np.allclose(np.diff(edges), edges[1] - edges[0])
+        middles = np.linspace(edges[0], edges[-1], 2 * pixels + 1)[1::2]
+        self._rows = np.arange(len(edges) - 1) if even else np.searchsorted(edges, middles, side="right") - 1
         self.inside: Mask = np.ones(len(cells.band), bool)
         self.grid, self.start = Columns(0.0, 1.0, np.zeros(0, np.intp), np.zeros(0, np.intp)), 0
-        self.shown = np.zeros((len(bottom), 0), np.int64)
+        self.shown = np.zeros((len(edges) - 1, 0), np.int64)
         self._bytes = 1 + (scale.encode(cells.size).astype(np.int64) - 1).clip(0) * (COLOURS - 1) // 254
         self.source = ColumnDataSource({name: [] for name in ("image", "cell", "x", "dw", "y", "dh")})
         colours = [scale.colours[i * 254 // (COLOURS - 1)] for i in range(COLOURS)]
         pale = [f"{colour}{round(255 * FADED):02x}" for colour in colours]
         mapper = LinearColorMapper(low=1, high=2 * COLOURS, low_color="#00000000", palette=colours + pale)
-        self.glyph = plot.image("image", "x", "y", "dw", "dh", source=self.source, color_mapper=mapper)
+        self.glyph = plot.image("image", "x", "y", "dw", "dh", source=self.source, color_mapper=mapper, level="image")
         numbers = ColumnDataSource({name: np.asarray(values) for name, values in cells.told.items()})
         told = CustomJSHover(args={"numbers": numbers, "names": cells.names}, code=_TOLD)
         plot.add_tools(
@@ -101,24 +105,25 @@ class Raster:
 
     def cell_at(self, x: float, y: float) -> int | None:
         """Number of the cell that is seen at a place of the face."""
-        row = np.flatnonzero((self.bottom <= y) & (y < self.top))
+        band = int(np.searchsorted(self.edges, y, side="right")) - 1
         column = int(np.ceil((x - self.grid.left) / self.grid.width)) - 1  # a pass counts up to itself
-        if not len(row) or not 0 <= column < self.grid.count or not self.shown[row[0], column]:
+        if not (0 <= band < len(self.shown) and 0 <= column < self.grid.count) or not self.shown[band, column]:
             return None
-        return int(self.shown[row[0], column]) - 1
+        return int(self.shown[band, column]) - 1
 
     def _put(self) -> None:
+        if not self.grid.count:
+            return
         self.shown = self._seen()
         byte = np.concatenate([[0], self._bytes + np.where(self.inside, 0, COLOURS)]).astype(np.uint8)
-        rows = np.flatnonzero(self.shown.any(axis=1)) if self.grid.count else np.zeros(0, np.intp)
         number = np.uint16 if len(self.cells.band) < np.iinfo(np.uint16).max else np.uint32
         self.source.data = {
-            "image": [byte[self.shown[row]][None] for row in rows],
-            "cell": [self.shown[row].astype(number)[None] for row in rows],
-            "x": np.full(len(rows), self.grid.left),
-            "dw": np.full(len(rows), self.grid.width * self.grid.count),
-            "y": self.bottom[rows],
-            "dh": self.top[rows] - self.bottom[rows],
+            "image": [byte[self.shown][self._rows]],
+            "cell": [self.shown.astype(number)[self._rows]],
+            "x": [self.grid.left],
+            "dw": [self.grid.width * self.grid.count],
+            "y": [float(self.edges[0])],
+            "dh": [float(self.edges[-1] - self.edges[0])],
         }
 
     def _seen(self) -> NDArray[np.int64]:
@@ -129,9 +134,15 @@ class Raster:
         wide = np.maximum(stop - first, 0)[order]
         cell = np.repeat(order, wide)
         column = np.arange(len(cell)) - np.repeat(np.cumsum(wide) - wide - first[order], wide)
-        seen = np.zeros((len(self.bottom), self.grid.count), np.int64)
+        seen = np.zeros((len(self.edges) - 1, self.grid.count), np.int64)
         seen[self.cells.band[cell], column] = cell + 1  # of equal places the last one stays
         return seen
+
+
+def gaps(plot: Any, rows: int, left: float, right: float) -> None:
+    """Thin lines of paper between rows of one unit."""
+    y = list(range(1, rows))
+    plot.segment(x0=left, x1=right, y0=y, y1=y, line_color=palettes.PAPER, line_width=1)
 
 
 _SOMETHING = "export default (args, tool, {value}) => value > 0"
@@ -141,4 +152,4 @@ if (name in names) return names[name][number]
 return number.toLocaleString('en-US', digits ? {minimumFractionDigits: +digits, maximumFractionDigits: +digits} : {})
 """
 
-__all__ = ["COLOURS", "FADED", "GAP", "PIXELS", "Cells", "Raster"]
+__all__ = ["COLOURS", "FADED", "PIXELS", "Cells", "Raster", "gaps"]
