@@ -163,20 +163,25 @@ def zooms(hand: Hand, name: str, view: str, rng: np.random.Generator) -> None:
     hand.rest()
 
 
+def drill(hand: Hand, number: int) -> None:
+    """A click on a layer whose filters are not shown."""
+    left, top, wide, high = hand.box(STRIPS)
+    layers = hand.page.evaluate(f"window.dtLayers(window.dtFigures(v => {STRIPS})[0])")
+    heat = "window.dtFigures(v => String(v.model.title.text).includes('on top'))[0].model.title.text"
+    told = hand.page.evaluate(heat)
+    others = [i for i, name in enumerate(layers) if not told.startswith(f"{name} ")]
+    row = (others[number % len(others)] + 0.5) / len(layers)
+    click = hand.click(left + 0.5 * wide, top + row * high)
+    hand.timed("drill-down", f"{heat} != {told!r}", click)
+
+
 def gestures(hand: Hand, rng: np.random.Generator, count: int) -> None:
     """Zooms, drill-downs, events and cuts, in turn."""
     page = hand.page
     for number in range(count):
         zooms(hand, "zoom", STRIPS, rng)
         zooms(hand, "range, in the band", BAND, rng)
-        left, top, wide, high = hand.box(STRIPS)
-        layers = page.evaluate(f"window.dtLayers(window.dtFigures(v => {STRIPS})[0])")
-        heat = "window.dtFigures(v => String(v.model.title.text).includes('on top'))[0].model.title.text"
-        told = page.evaluate(heat)
-        others = [i for i, name in enumerate(layers) if not told.startswith(f"{name} ")]
-        row = (others[number % len(others)] + 0.5) / len(layers)
-        click = hand.click(left + 0.5 * wide, top + row * high)
-        hand.timed("drill-down", f"{heat} != {told!r}", click)
+        drill(hand, number)
     hand.jump("section-images", IMAGES)
     for _ in range(count):
         zooms(hand, "zoom, in the images", IMAGES, rng)
