@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
+
+from deeptracker.app.order import together
 
 PAUSE = 30
 """Milliseconds between a gesture's effect and what follows from it elsewhere, and between two of those."""
@@ -86,7 +88,12 @@ class Agenda:
         document = self._document
         if self._waiting and document is not None:
             document.add_timeout_callback(self._next, PAUSE)
-        work()
+        self._do(work)
+
+    def _do(self, work: Work) -> None:
+        document = self._document
+        with together(document) if document is not None else nullcontext():
+            work()
 
     def aside(self, make: Callable[[], Made], use: Callable[[Made], None]) -> None:
         """Compute beside the server's thread, which goes on with what others do; then use the result in it."""
@@ -96,7 +103,7 @@ class Agenda:
 
         def made(future: Future[Made]) -> None:
             if (document := self._document) is not None:
-                document.add_next_tick_callback(lambda: use(future.result()))
+                document.add_next_tick_callback(lambda: self._do(lambda: use(future.result())))
 
         _beside.submit(make).add_done_callback(made)
 

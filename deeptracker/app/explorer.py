@@ -13,6 +13,7 @@ from deeptracker.app.address import addressed
 from deeptracker.app.chips import Chips
 from deeptracker.app.context import Section, context
 from deeptracker.app.event_list import cards_of, event_list
+from deeptracker.app.order import send
 from deeptracker.app.sections.answers import AnswersSection
 from deeptracker.app.sections.architecture import ArchitectureSection
 from deeptracker.app.sections.band import Band
@@ -115,7 +116,7 @@ class Explorer:
 
         def release(*changes: Any) -> None:
             while held:
-                held.pop().unhold()
+                send(held.pop())
 
         self.state.param.watch(hold, names)
         self.state.param.watch(release, names, precedence=1000)

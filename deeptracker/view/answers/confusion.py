@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from deeptracker.screen import coordinate, table
 from deeptracker.screen.answers import classes_of
+from deeptracker.screen.kept import Kept, state_of
 from deeptracker.view import palettes, words
 from deeptracker.view.places import short
 from deeptracker.view.timeline import named_rows, plain
@@ -18,6 +20,7 @@ from deeptracker.view.timeline import named_rows, plain
 MOST = 30
 """Classes that are drawn: those with most answers that differ between the two passes."""
 SIZE = 236
+_kept: Kept[Compared] = Kept(64)
 
 
 def passes_at(run: Any, view: str, first: float, last: float) -> tuple[int, int]:
@@ -37,6 +40,37 @@ def confusion(run: Any, view: str, number: int, classes: int) -> NDArray[np.int6
     return np.bincount(target[known] * classes + predicted[known], minlength=classes**2).reshape(classes, classes)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two passes. ``kept``: positions of the classes whose answers differ most; ``before``, ``after``: images (class,
+    answer) of those; ``wrong``: the most images of any class that were taken for one other.
+    """
+
+    kept: NDArray[np.intp]
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    wrong: float
+
+
+def compared(run: Any, view: str, a: int, b: int, classes: int) -> Compared:
+    """Passes number ``a`` and ``b``; kept for a while, since people look at the same events."""
+    state = state_of(run)
+    if state is None:
+        return _compared(run, view, a, b, classes)
+    return _kept.get((state, view, a, b), lambda: _compared(run, view, a, b, classes), lambda _: 1)
+
+
+def _compared(run: Any, view: str, a: int, b: int, classes: int) -> Compared:
+    before, after = (confusion(run, view, number, classes) for number in (a, b))
+    kept = np.arange(classes)
+    if classes > MOST:
+        moved = np.abs(after - before)
+        kept = np.sort(np.argsort(-(moved.sum(axis=0) + moved.sum(axis=1)), kind="stable")[:MOST])
+    wrong = float(max(int((m - np.diag(np.diag(m))).max(initial=1)) for m in (before, after)))
+    part = np.ix_(kept, kept)
+    return Compared(kept, before[part], after[part], wrong)
+
+
 class Confusion:
     """Three figures: the pass in force at ``first``, that at ``last``, and the difference; none without classes."""
 
@@ -54,23 +88,17 @@ class Confusion:
         count = len(self.names)
         at = coordinate(self.run, f"validation/{self.view}", "validation")
         a, b = passes_at(self.run, self.view, first, last)
-        before, after = (confusion(self.run, self.view, number, count) for number in (a, b))
-        kept = np.arange(count)
-        if count > MOST:
-            moved = np.abs(after - before)
-            kept = np.sort(np.argsort(-(moved.sum(axis=0) + moved.sum(axis=1)), kind="stable")[:MOST])
-        part = np.ix_(kept, kept)
-        labels = [words.class_name(self.names[i]) for i in kept]
-        wrong = float(max(int((m - np.diag(np.diag(m))).max(initial=1)) for m in (before, after)))
-        left_out = f", {len(kept)} of {count} classes" if len(kept) < count else ""
-        differ = after - before
+        two = compared(self.run, self.view, a, b, count)
+        labels = [words.class_name(self.names[i]) for i in two.kept]
+        left_out = f", {len(two.kept)} of {count} classes" if len(two.kept) < count else ""
+        differ = two.after - two.before
         shown = (
-            (before, wrong, f"pass at {int(at[a]):,}{left_out}"),
-            (after, wrong, f"pass at {int(at[b]):,}{left_out}"),
-            (differ, float(np.abs(differ[part]).max(initial=1)), f"change from {int(at[a]):,} to {int(at[b]):,}"),
+            (two.before, two.wrong, f"pass at {int(at[a]):,}{left_out}"),
+            (two.after, two.wrong, f"pass at {int(at[b]):,}{left_out}"),
+            (differ, float(np.abs(differ).max(initial=1)), f"change from {int(at[a]):,} to {int(at[b]):,}"),
         )
         for matrix, (counts, high, title) in zip(self.matrices, shown, strict=True):
-            matrix.show(counts[part], labels, title, high)
+            matrix.show(counts, labels, title, high)
 
 
 class _Matrix:
