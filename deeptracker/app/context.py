@@ -94,12 +94,14 @@ def context(run: Any) -> Context:
 
 
 HINTS = {
+    "event": "Look whether a line leaves its grey band at the red lines, and which pictures turned. Then judge it.",
     "layers": "Pale is usual, colour is not: look for columns (everything changed at once) and for single rows.",
     "classes": "Dark: many images of the class are answered wrongly. Triangles: passes at which many turned at once.",
     "filters": "Blue: smaller than this filter usually is. Red: larger. Click a row to see its numbers below.",
     "images": "Rows that are dark from the beginning are hard images; dark stretches are images that were forgotten.",
     "answers": "A peak of L is an abrupt change after calm; a peak of R is a change that lasted.",
     "cube": "Top: classes over time. Front: layers over time. Side: layers that were abnormal together with classes.",
+    "architecture": "Where two lines meet, tensors are added or joined. The tree below tells kinds and sizes.",
     "trajectory": "Paths go from light to dark. A kink is a change of regime: a learning-rate step, a fault.",
 }
 

@@ -9,7 +9,6 @@ from bokeh.events import Tap
 from deeptracker.app.context import Context, Section, pane
 from deeptracker.app.tree import Tree
 from deeptracker.view import pages
-from deeptracker.view.heading import heading
 from deeptracker.view.network import architecture
 
 TEXT = "What feeds what, from left to right, and what each layer is. Click a layer to select it."
@@ -28,8 +27,11 @@ class ArchitectureSection(Section):
         super().__init__(context)
         self.graph = architecture.graph(self.run)
         self.tree = Tree(self.state, architecture.rows(self.run), sizing_mode="stretch_width", margin=(4, 0, 8, 0))
-        self.parts = [pane(heading("Architecture", TEXT, expression="run.architecture")), pane(self.graph), self.tree]
+        self.parts = [pane(self.head("Architecture", TEXT)), pane(self.graph), self.tree]
         self.graph.on_event(Tap, self._tap)
+
+    def expression(self) -> str:
+        return "run.architecture"
 
     def _tap(self, tap: Any) -> None:
         name = architecture.layer_at(self.graph, tap.x, tap.y)

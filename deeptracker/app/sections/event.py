@@ -8,7 +8,7 @@ from typing import Any
 import panel as pn
 from bokeh.models import Div
 
-from deeptracker.app.context import Context, Section, pane
+from deeptracker.app.context import HINTS, Context, Section, pane
 from deeptracker.app.controls import Controls, buttons, text
 from deeptracker.errors import DeepTrackerError
 from deeptracker.view import palettes, words
@@ -65,7 +65,9 @@ class EventSection(Section):
         self.rank = int(event["rank"])
         shown = ", ".join(one.expression for one in self.figures.show(event))
         title = f"{self.rank} · {words.cause(event['cause'])}"
-        self.heading.text = heading(title, f"{_place(event)}. {USUAL}", expression=shown).text
+        self.heading.text = heading(
+            title, f"{_place(event)}. {USUAL}", expression=shown, hint=("event", HINTS["event"])
+        ).text
         self.verdict.values = _said(event)
         html = page_html(self.run, event)
         self.pictures.update(text=html, visible=bool(html))
