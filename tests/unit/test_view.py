@@ -252,8 +252,9 @@ def test_cube__faces_share_their_edges(analysed: Run) -> None:
 def test_cube__cells_are_those_of_the_correlation(analysed: Run) -> None:
     cube = Cube(analysed, SET)
     front = analysed.dataset("correlation/validation/validation/raw/front")["filters"].values
-    drawn = [r.data_source.data for r in cube.front.renderers if "of" in r.data_source.data]
-    assert sorted(drawn[0]["count"]) == sorted(front[front > 0])
+    drawn = cube.rasters["front"]
+    assert sorted(drawn.cells.told["count"]) == sorted(front[front > 0])
+    assert set(drawn.shown[drawn.shown > 0] - 1) == set(range((front > 0).sum()))  # none is hidden by another
     assert "Dead filters" in cube.corner.text
 
 
