@@ -122,10 +122,14 @@ class Hand:
         self.page.wait_for_timeout(700)
 
     def box(self, test: str) -> list[float]:
-        """Left, top, width and height of the first figure for which ``test`` of its view ``v`` holds."""
-        box = self.page.evaluate(f"window.dtShow(window.dtFigures(v => {test})[0])")
-        self.page.wait_for_timeout(200)
-        return list(self.page.evaluate(f"window.dtBox(window.dtFigures(v => {test})[0])") or box)
+        """Left, top, width and height, in the window, of the first figure for whose view ``v`` the ``test`` holds."""
+        for _ in range(20):  # a page that was just jumped to holds its place for a moment
+            self.page.evaluate(f"window.dtShow(window.dtFigures(v => {test})[0])")
+            self.page.wait_for_timeout(200)
+            box = list(self.page.evaluate(f"window.dtBox(window.dtFigures(v => {test})[0])"))
+            if box[1] >= 0 and box[1] + box[3] <= self.page.viewport_size["height"]:
+                break
+        return box
 
     def jump(self, section: str, view: str) -> None:
         """Go to a section, which is made when it comes into sight."""
