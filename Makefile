@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test faults bench soak lint types setup browser clean gallery
+.PHONY: demo test faults bench soak long lint types setup browser clean gallery
 
 setup: $(READY)
 
@@ -64,10 +64,15 @@ $(VENV)/.ready-bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt tensorboard wandb pyarrow
 	touch $@
 
-# Long recordings: files, memory and time stay bounded, and the analysis is right at the end.
+# Attacks on what is promised, in their long forms, and the table of the README's section on reliability.
+# make soak ARGS="--only kills --share 0.1"
 soak: $(READY)
-	$(BIN)/python benchmarks/soak.py $(ARGS)
-	$(BIN)/python benchmarks/soak.py --iterations 100000 --no-analysis
+	$(BIN)/python -m soak $(ARGS)
+
+# Long recordings: files, memory and time stay bounded, and the analysis is right at the end.
+long: $(READY)
+	$(BIN)/python soak/recording.py $(ARGS)
+	$(BIN)/python soak/recording.py --iterations 100000 --no-analysis
 
 # The pictures of the README and of docs/gallery.md, from two demo runs and a simulated ResNet-50 (minutes).
 gallery: $(READY) browser

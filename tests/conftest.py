@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from deeptracker.analysis import analyze
 from deeptracker.conform import build
 from deeptracker.store import Run, open_run
 from deeptracker.testing import simulate
+from soak.figures import Figure
 
 SIZES: dict[str, Any] = {"model": "tiny", "iterations": 320, "images": 60, "passes": 40, "classes": 3, "seed": 2}
 
@@ -103,3 +104,24 @@ def buckets(object_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in object_server.environment.items():
         monkeypatch.setenv(name, value)
     return object_server
+
+
+@pytest.fixture
+def stands(record_property: Callable[[str, object], None]) -> Callable[[Iterable[Figure]], None]:
+    """Hears what an attack found: said at the end of the tests, and an error where anything went wrong."""
+
+    def hear(found: Iterable[Figure]) -> None:
+        for figure in found:
+            record_property("figure", str(figure))
+            assert figure.wrong == 0, str(figure)
+
+    return hear
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [one for some in terminalreporter.stats.values() for one in some if getattr(one, "when", "") == "call"]
+    figures = [value for one in reports for name, value in one.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.write_sep("=", "reliability")
+    for figure in sorted(figures):
+        terminalreporter.write_line(figure)

@@ -1,7 +1,7 @@
 """A long recording at every iteration: do files, memory and time stay bounded, and is the analysis right at the end?
 
-python benchmarks/soak.py                                   # 20,000 iterations, a planted fault, the analysis
-python benchmarks/soak.py --iterations 100000 --no-analysis # memory of a long recording
+python soak/recording.py                                   # 20,000 iterations, a planted fault, the analysis
+python soak/recording.py --iterations 100000 --no-analysis # memory of a long recording
 """
 
 from __future__ import annotations
