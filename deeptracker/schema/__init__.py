@@ -10,7 +10,8 @@ from deeptracker.schema.derived import DERIVED
 from deeptracker.schema.recorded import RECORDED
 from deeptracker.schema.variable import Group, Variable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: markers and metadata carry a checksum of their own bytes. Runs of version 1 open; a writer brings them to 2."""
 
 GROUPS: tuple[Group, ...] = RECORDED + DERIVED
 

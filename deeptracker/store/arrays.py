@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from deeptracker.errors import DamagedRunError
 from deeptracker.store.described import Description, of_zarr
 from deeptracker.store.inner import Inner
 from deeptracker.store.place import Batch, Place, place_of
+from deeptracker.store.sealed import seal_metadata, unseal
 from deeptracker.store.spans import Thinned
 from deeptracker.store.zarrays import Filling, Writable, read_description, reshaped
 
@@ -185,9 +185,9 @@ class RowFiles:
     def set_rows(self, rows: int, batch: Batch) -> None:
         """Say in the metadata how many rows there are, for readers that know nothing of the commit."""
         path = self.folder / "zarr.json"
-        document = json.loads(path.read_bytes())
+        document = unseal(path.read_bytes())
         document["shape"][0] = rows
-        batch.write(path, json.dumps(document, ensure_ascii=False).encode())
+        batch.write(path, seal_metadata(document))
 
     def drop_after(self, rows: int) -> None:
         """Remove files that hold no row before ``rows``."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deeptracker.errors import DamagedRunError, NewerRunError, NotARunError
+from deeptracker.errors import DamagedRunError, InputError, NewerRunError, NotARunError
 from deeptracker.schema import SCHEMA_VERSION
-from deeptracker.store.layout import COMMIT, LOG
+from deeptracker.store.layout import COMMIT, COPY, LOCK, LOG, MAKING, TAIL
 from deeptracker.store.place import Marker, Place, run_place
+from deeptracker.store.sealed import is_sealed, seal, unseal
 from deeptracker.store.spans import NOTHING, Span, Thinned
 
 
@@ -54,7 +54,8 @@ class TailFile:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One state of a run. ``cuts`` counts how often rows were dropped: until it changes, rows stay what they are."""
+    """One state of a run. ``cuts`` counts how often rows were dropped: until it changes, rows stay what they are;
+    ``schema`` is the version in which it was found."""
 
     run: str
     generation: int = 0
@@ -65,6 +66,7 @@ class Commit:
     groups: Mapping[str, Growth] = field(default_factory=dict)
     tail: tuple[TailFile, ...] = ()
     tables: Mapping[str, int] = field(default_factory=dict)
+    schema: int = SCHEMA_VERSION
 
     def with_group(self, path: str, growth: Growth) -> Commit:
         """The same with one group's growth replaced."""
@@ -100,7 +102,7 @@ def _encode(commit: Commit) -> bytes:
         "tail": [{"name": file.name, "size": file.size, "spans": dict(file.spans)} for file in commit.tail],
         "tables": dict(commit.tables),
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return seal(document)
 
 
 def _decode(document: Mapping[str, Any]) -> Commit:
@@ -145,9 +147,11 @@ def _decode_thinned(entry: Mapping[str, Any] | None) -> Thinned:
     return NOTHING if entry is None else Thinned(tuple(Span(*s) for s in entry["spans"]), entry["renewed"])
 
 
-def save_commit(marker: Marker, commit: Commit) -> None:
-    """Make a state count, atomically and durably; ``marker`` is that of ``commit.json``."""
-    marker.write([_encode(commit)])
+def save_commit(marker: Marker, commit: Commit) -> bytes:
+    """Make a state count, atomically and durably; ``marker`` is that of ``commit.json``. Returns its bytes."""
+    raw = _encode(commit)
+    marker.write([raw])
+    return raw
 
 
 def holds_run(path: str | Path | Place) -> bool:
@@ -171,22 +175,65 @@ def load_commit(path: str | Path | Place) -> Commit:
     try:
         raw = (folder / COMMIT).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        if has_rows(folder):
+            raise DamagedRunError(
+                f"{folder / COMMIT} is missing: deeptracker verify {folder} --repair puts its copy in its place"
+            ) from None
         raise NotARunError(_why_no_run(folder)) from None
     except PermissionError:
         raise NotARunError(f"{folder / COMMIT} may not be read: check the permissions") from None
     try:
-        document = json.loads(raw)
-        version = int(document["schema_version"])
-        if version > SCHEMA_VERSION:
-            raise NewerRunError(
-                f"{folder} has schema version {version}, this DeepTracker knows {SCHEMA_VERSION}: "
-                "upgrade with pip install --upgrade deeptracker"
-            )
-        return _decode(document)
+        return read_commit(folder, raw)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedRunError(
-            f"{folder / COMMIT} cannot be understood: restore it from a copy, or record anew"
+            f"{folder / COMMIT} cannot be understood: deeptracker verify {folder} --repair puts its copy in its place"
         ) from None
+
+
+def read_commit(folder: Place, raw: bytes) -> Commit:
+    """The state that a marker's bytes hold.
+
+    Raises
+    ------
+    NewerRunError
+        Written by a newer DeepTracker.
+    ValueError, KeyError, TypeError, AttributeError
+        They are not what was written.
+    """
+    document = unseal(raw)
+    version = int(document["schema_version"])
+    require_known(folder, version, raw)
+    return replace(_decode(document), schema=version)
+
+
+def require_known(folder: Place, version: int, raw: bytes) -> None:
+    """NewerRunError of a version to come, ValueError where a marker has lost its checksum."""
+    if version > SCHEMA_VERSION:
+        raise NewerRunError(
+            f"{folder} has schema version {version}, this DeepTracker knows {SCHEMA_VERSION}: "
+            "upgrade with pip install --upgrade deeptracker"
+        )
+    if version > 1 and not is_sealed(raw):
+        raise ValueError("it has no checksum")
+
+
+def has_rows(folder: Place) -> bool:
+    """Whether a folder holds what only a run has that was committed: its marker is lost, nothing else."""
+    if (folder / COPY).is_file():
+        return True
+    inside = [child for name in (LOG, TAIL) if (folder / name).is_dir() for child in (folder / name).iterdir()]
+    return any(child.name != "zarr.json" for child in inside)
+
+
+def refuse_foreign(folder: Place) -> None:
+    """InputError where a path, at which a run is to begin, holds something else; DamagedRunError of a lost marker."""
+    if not folder.exists() or holds_run(folder):
+        return
+    if folder.is_dir() and has_rows(folder):
+        load_commit(folder)
+    known = {LOG, LOCK, TAIL, MAKING}
+    if not folder.is_dir() or any(c.name not in known and not c.name.startswith(".") for c in folder.iterdir()):
+        raise InputError(f"{folder} exists and is not a run: record to another path")
 
 
 def _why_no_run(folder: Place) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,14 +12,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deeptracker.errors import InputError
+from deeptracker.errors import InputError, UnreachableError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.layout import COMMIT, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.layout import COMMIT, COPY, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.rows import Block
+from deeptracker.store.sealed import seal_metadata, unseal
 from deeptracker.store.shards import LATE, cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
 from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
@@ -42,6 +44,8 @@ class Disk:
             if not resume:
                 raise InputError(f"{path} already holds a run: choose another path, or resume it")
             self.commit = load_commit(path)
+            if self.commit.schema < SCHEMA_VERSION:
+                self._migrate()
             self._clean()
             self._finish_moves()
         else:
@@ -53,10 +57,30 @@ class Disk:
         """Make a state count, then remove the files of the tail that it no longer names."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         commit = replace(commit, generation=self.commit.generation + 1, when=now)
-        save_commit(self._marker, commit)
+        raw = save_commit(self._marker, commit)
+        self._keep_copy(raw, commit)
         stale = {file.name for file in self.commit.tail} - {file.name for file in commit.tail}
         self.commit = commit
         (self.path / TAIL).drop(stale)
+
+    def _keep_copy(self, raw: bytes, commit: Commit) -> None:
+        """The marker once more, for the day on which the first is damaged: all it names is still there.
+
+        It costs no fsync; in a bucket, where it would be a request, it is kept at the end.
+        """
+        if self.path.is_here or commit.closed:
+            with suppress(OSError, UnreachableError):
+                (self.path / COPY).put(raw)
+
+    def _migrate(self) -> None:
+        """Bring a run of an earlier schema version to this one: metadata get checksums, then the marker says so.
+
+        A kill leaves some with and some without, which both versions read; the next start goes on.
+        """
+        places = [self.path / LOG / name for name, _ in (self.path / LOG).sizes() if name.endswith("zarr.json")]
+        self.path.at_once(lambda place: place.write([seal_metadata(unseal(place.read_bytes()))]), places)
+        attributes = {**self.commit.attributes, "schema_version": SCHEMA_VERSION}
+        self.save(replace(self.commit, attributes=attributes, schema=SCHEMA_VERSION))
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Merge attributes into those of the run."""

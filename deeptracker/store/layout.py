@@ -21,6 +21,7 @@ TABLE_CHUNK_BYTES = 1 << 20
 
 LOG = "log.zarr"
 COMMIT = "commit.json"
+COPY = "commit.copy.json"
 STAGES = "stages.json"
 TAIL = "tail"
 MAKING = "making"

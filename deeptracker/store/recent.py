@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -12,8 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.run import Run
+from deeptracker.store.sealed import seal
 from deeptracker.store.stage import StageWriter, load_stages
 
 ASIDE = "live"
@@ -83,7 +84,7 @@ class Recent(Run):
         self, stage: str, provenance: Mapping[str, Any], *, continued: bool = False
     ) -> AbstractContextManager[StageWriter]:
         """Write a stage of it, aside of the run's own."""
-        (self.path / ASIDE / MARKER).put(json.dumps({"schema_version": 1, "stages": {}}).encode())
+        (self.path / ASIDE / MARKER).put(seal({"schema_version": SCHEMA_VERSION, "stages": {}}))
         return StageWriter(self.path / ASIDE, stage, {"generation": self.generation, **provenance}, None)
 
     def refresh(self) -> Run:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from deeptracker.errors import DamagedRunError, InputError
+from deeptracker.schema import SCHEMA_VERSION
+from deeptracker.store.commit import require_known
+from deeptracker.store.sealed import seal, unseal
 
 if TYPE_CHECKING:
     from deeptracker.store.place import Place
@@ -68,7 +70,9 @@ class Remark:
 def load_remarks(folder: Place) -> list[Remark]:
     """All remarks on a run, oldest first."""
     try:
-        document = json.loads((folder / REMARKS).read_bytes())
+        raw = (folder / REMARKS).read_bytes()
+        document = unseal(raw)
+        require_known(folder, int(document["schema_version"]), raw)
         return [
             Remark(**{**one, "layers": tuple(one["layers"]), "classes": tuple(one["classes"])})
             for one in document["remarks"]
@@ -77,7 +81,7 @@ def load_remarks(folder: Place) -> list[Remark]:
         return []
     except (ValueError, KeyError, TypeError):
         raise DamagedRunError(
-            f"{folder / REMARKS} cannot be understood: mend it, or move it away to go on without its remarks"
+            f"{folder / REMARKS} cannot be understood: restore it from a copy, or move it away to go on without it"
         ) from None
 
 
@@ -101,8 +105,8 @@ def keep_remark(
         kept = [one for one in load_remarks(folder) if not one.fits(event)]
         if verdict is not None or note:
             kept.append(remark)
-        document = {"schema_version": 1, "remarks": [asdict(one) for one in kept]}
-        (folder / REMARKS).write([json.dumps(document, ensure_ascii=False, indent=1).encode()])
+        document = {"schema_version": SCHEMA_VERSION, "remarks": [asdict(one) for one in kept]}
+        (folder / REMARKS).write([seal(document)])
     finally:
         lock.release()
     return remark

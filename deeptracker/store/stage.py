@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +15,9 @@ import xarray as xr
 
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError, LockedRunError
+from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.schema.derived import STAGES
+from deeptracker.store.commit import require_known
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import (
     ANALYSIS_LOCK,
@@ -33,6 +34,7 @@ from deeptracker.store.layout import (
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.place import Lock, Place, place_of
 from deeptracker.store.regions import Region
+from deeptracker.store.sealed import seal, unseal
 from deeptracker.store.tables import Chunker, Waiting, plain, write_group
 from deeptracker.store.zarrays import Filling, make_array, make_group
 
@@ -42,7 +44,9 @@ _TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
 def load_stages(folder: Place) -> dict[str, dict[str, Any]]:
     """Provenance, version and groups of every current stage; empty where nothing was analysed."""
     try:
-        document = json.loads((folder / MARKER).read_bytes())
+        raw = (folder / MARKER).read_bytes()
+        document = unseal(raw)
+        require_known(folder, int(document["schema_version"]), raw)
         return {name: dict(stage) for name, stage in document["stages"].items()}
     except FileNotFoundError:
         return {}
@@ -55,8 +59,7 @@ def load_stages(folder: Place) -> dict[str, dict[str, Any]]:
 
 def save_stages(folder: Path | Place, stages: Mapping[str, Mapping[str, Any]]) -> None:
     """Make these stages the current ones, atomically."""
-    text = json.dumps({"schema_version": 1, "stages": stages}, ensure_ascii=False, indent=1)
-    (place_of(folder) / MARKER).write([text.encode()])
+    (place_of(folder) / MARKER).write([seal({"schema_version": SCHEMA_VERSION, "stages": stages})])
 
 
 def package_version() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -18,9 +17,12 @@ from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import Grid, table_grid
 from deeptracker.store.place import Place
+from deeptracker.store.sealed import unseal
 from deeptracker.store.zarrays import Filling, NotAnArrayError, Writable, make_array, make_group
 
 _COORDINATES = "coordinates"
+ARRAYS = "arrays"
+"""Attribute of a group that was written whole: the arrays in it, so that one that is missing is missed."""
 Chunker = Callable[[tuple[str, ...], tuple[int, ...], int], Grid]
 
 
@@ -115,6 +117,7 @@ def write_group(
     attributes = plain(dataset.attrs)
     if auxiliary:
         attributes[_COORDINATES] = " ".join(auxiliary)
+    attributes[ARRAYS] = [str(name) for name in dataset.variables]
     make_group(folder, attributes, durable=False)
     waiting: list[Waiting] = []
     for key, variable in dataset.variables.items():
@@ -217,7 +220,7 @@ def read_group(places: tuple[Place, ...], label: str, history: object, leave_out
                 continue
             ordered = (place, *(p for p in places if p != place))
             with suppress(FileNotFoundError):
-                found = _read_group(ordered, json.loads(text)["attributes"], label, history, leave_out)
+                found = _read_group(ordered, unseal(text)["attributes"], label, history, leave_out)
                 if (place / "zarr.json").is_file():  # else it moved while it was listed
                     return found
             break
@@ -230,6 +233,7 @@ def _read_group(
     places: tuple[Place, ...], attributes: dict[str, Any], label: str, history: object, leave_out: Collection[str]
 ) -> xr.Dataset:
     auxiliary = set(attributes.pop(_COORDINATES, "").split())
+    attributes.pop(ARRAYS, None)
 
     def read(child: Any) -> tuple[str, bool, xr.Variable] | None:
         try:

@@ -17,9 +17,9 @@ import xarray as xr
 from deeptracker import conform
 from deeptracker.errors import DeepTrackerError, InputError, RunError
 from deeptracker.sink import Row
-from deeptracker.store.commit import holds_run
+from deeptracker.store.commit import refuse_foreign
 from deeptracker.store.disk import Disk
-from deeptracker.store.layout import LOCK, LOG, MAKING, TAIL
+from deeptracker.store.layout import LOCK
 from deeptracker.store.place import Place, run_place
 from deeptracker.store.rows import Block, Rows
 from deeptracker.store.tables import plain, same_coordinates
@@ -51,8 +51,7 @@ class LogWriter:
         self, path: str | Path | Place, *, resume: bool = True, flush_secs: float = 2.0, background: bool = True
     ) -> None:
         self.path = run_place(path)
-        if self.path.exists() and not holds_run(self.path) and (not self.path.is_dir() or _foreign(self.path)):
-            raise InputError(f"{self.path} exists and is not a run: record to another path")
+        refuse_foreign(self.path)
         self._flush_secs, self._background = flush_secs, background
         self._rows: dict[str, Rows] = {}
         self._sizes: dict[str, dict[str, int]] = {}
@@ -291,10 +290,6 @@ class LogWriter:
             # Zarr's event loop is gone at this point; the tail needs none.
             with self._reporting():
                 self._flush()
-
-
-def _foreign(folder: Place) -> bool:
-    return any(c.name not in {LOG, LOCK, TAIL, MAKING} and not c.name.startswith(".") for c in folder.iterdir())
 
 
 __all__ = ["LogWriter"]

@@ -29,6 +29,7 @@ from deeptracker.store.described import Description, describe
 from deeptracker.store.durable import begin_sync
 from deeptracker.store.layout import Grid, encoding
 from deeptracker.store.place import Place
+from deeptracker.store.sealed import seal_metadata, unseal
 
 _PLAIN = "zarr.core.codec_pipeline.BatchedCodecPipeline"
 _FAST = "zarrs.ZarrsCodecPipeline" if find_spec("zarrs") else _PLAIN
@@ -44,7 +45,7 @@ class NotAnArrayError(ValueError):
 def make_group(folder: Place, attributes: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write (or replace) the metadata of a group; not ``durable`` where the caller makes the whole folder so."""
     document = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
-    text = json.dumps(document, ensure_ascii=False).encode()
+    text = seal_metadata(document)
     if durable:
         (folder / "zarr.json").write([text])
     else:
@@ -63,7 +64,7 @@ def make_array(
     """Create an array in a folder of its own, without values yet, not durably."""
     metadata, text = _sized(shape, str(dtype) if dtype.kind != "T" else "T", repr(fill), grid, dims)
     document = {**json.loads(text), "shape": shape, "attributes": dict(attributes)}
-    (folder / "zarr.json").put(json.dumps(document, ensure_ascii=False).encode())
+    (folder / "zarr.json").put(seal_metadata(document))
     return Writable(metadata, folder, shape)
 
 
@@ -95,7 +96,7 @@ def _metadata(
 
 def read_description(folder: Place) -> Description:
     """What an array says of itself."""
-    document = json.loads((folder / "zarr.json").read_bytes())
+    document = unseal((folder / "zarr.json").read_bytes())
     if document["node_type"] != "array":
         raise NotAnArrayError(f"{folder} is a group")
     return describe(document)
