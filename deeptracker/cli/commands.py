@@ -235,7 +235,7 @@ def export(
 def verify(
     run: RunPath,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Drop damaged results of the analysis and what a kill left behind.")
+        bool, typer.Option("--repair", help="Put right what can be put right; what is lost reads as missing.")
     ] = False,
 ) -> None:
     """Read every byte of a run against its checksums."""
@@ -248,9 +248,9 @@ def verify(
     if not lasting:
         print(f"{run}: every checksum is right" if not findings else f"{run}: repaired")
         return
-    derived = all(finding.group.split("/")[0] in {"index", "anomalies", "correlation"} for finding in lasting)
-    remedy = f"deeptracker verify {run} --repair" if derived else "restore the named files from a copy of the run"
-    raise InputError(f"{run}: {len(lasting)} damaged parts: {remedy}")
+    remedy = f"deeptracker verify {run} --repair" if not repair else "restore the named files from a copy of the run"
+    parts = "1 damaged part" if len(lasting) == 1 else f"{len(lasting)} damaged parts"
+    raise InputError(f"{run}: {parts}: {remedy}")
 
 
 @app.command(rich_help_panel="Work")

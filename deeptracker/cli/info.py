@@ -59,6 +59,7 @@ def describe(run: Run) -> dict[str, Any]:
         "bytes_by_group": run.bytes_by_group(),
         "disk_budget": attributes.get("disk_budget"),
         "thinned": run.thinned.to_dict("records"),
+        "lost": run.lost.to_dict("records"),
         "missing": _missing(run),
         "groups": list(run.groups),
     }

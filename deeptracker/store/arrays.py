@@ -173,11 +173,16 @@ class RowFiles:
             if offset and not gone:
                 block[:offset] = self.read(slice(number * size, number * size + offset), self._everything())
             block[offset : offset + take] = data[done : done + take]
-            place, there = batch.file(self.folder, number, len(self.file_shape))
-            array = Writable(self.described.metadata, place, ((there + 1) * size, *self.row_shape))
-            filling.add(array, slice(there * size, there * size + rows), block)
+            self.replace(number, block, filling, batch)
             done += take
         self.set_rows(start + len(data), batch)
+
+    def replace(self, number: int, block: np.ndarray[Any, Any], filling: Filling, batch: Batch) -> None:
+        """Have a file hold these rows, whole inner chunks of them, from its first on."""
+        place, there = batch.file(self.folder, number, len(self.file_shape))
+        first = there * self.file_rows
+        array = Writable(self.described.metadata, place, (first + self.file_rows, *self.row_shape))
+        filling.add(array, slice(first, first + len(block)), block)
 
     def _everything(self) -> Key:
         return tuple(slice(None) for _ in self.row_shape)

@@ -26,7 +26,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How far a growing group has come: rows in shards, rows in the tail, first and last position; which are gone."""
+    """How far a growing group has come: rows in shards, rows in the tail, first and last position; which are gone;
+    and of which variables a damage took some rows [start, stop): they read as missing.
+    """
 
     axis: str
     shard_rows: int
@@ -36,11 +38,18 @@ class Growth:
     first: int | None = None
     last: int | None = None
     thinned: Thinned = NOTHING
+    lost: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """All committed rows."""
         return self.shards + self.tail
+
+
+def cut_lost(lost: Mapping[str, tuple[tuple[int, int], ...]], rows: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    """What of lost rows is among the first ``rows``."""
+    kept = {name: tuple((a, min(b, rows)) for a, b in spans if a < rows) for name, spans in lost.items()}
+    return {name: spans for name, spans in kept.items() if spans}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,7 @@ def _encode(commit: Commit) -> bytes:
                 for name, column in growth.columns.items()
             },
             **({"thinned": _encode_thinned(growth.thinned)} if growth.thinned else {}),
+            **({"lost": dict(growth.lost)} if growth.lost else {}),
         }
         for path, growth in commit.groups.items()
     }
@@ -119,6 +129,7 @@ def _decode(document: Mapping[str, Any]) -> Commit:
                 for name, column in entry["columns"].items()
             },
             thinned=_decode_thinned(entry.get("thinned")),
+            lost={name: tuple((a, b) for a, b in spans) for name, spans in entry.get("lost", {}).items()},
         )
         for path, entry in document["groups"].items()
     }

@@ -17,6 +17,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from deeptracker.errors import MissingGroupError
+from deeptracker.schema import group_of
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import read_table
@@ -26,7 +27,7 @@ from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain
 from deeptracker.store.missing import why_missing
 from deeptracker.store.place import Place, run_place
 from deeptracker.store.remarks import Remark, keep_remark, load_remarks, remarked
-from deeptracker.store.space import bytes_by_group, thinned_table
+from deeptracker.store.space import bytes_by_group, lost_table, thinned_table
 from deeptracker.store.stage import StageWriter, load_stages
 from deeptracker.store.tables import read_group, variable_attributes
 
@@ -78,8 +79,8 @@ class Run:
         return ("deeptracker.Run", str(self.path), self.commit.run, self.generation, versions)
 
     def __repr__(self) -> str:
-        rows = self.commit.groups.get("filters/dense")
-        return f"<Run {self.path}: {rows.rows if rows else 0} filter records, generation {self.generation}>"
+        records = growth.rows if (growth := self.commit.groups.get("filters/dense")) else 0
+        return f"<Run {self.path}: {records} filter records, generation {self.generation}>"
 
     @property
     def generation(self) -> int:
@@ -95,7 +96,8 @@ class Run:
     def groups(self) -> tuple[str, ...]:
         """Every group that can be read, as ``dataset`` takes it."""
         growing = {path for path, growth in self.commit.groups.items() if growth.rows}
-        static = {path for path in self.commit.tables if path not in self.commit.groups and _is_static(path)}
+        declared = {path: group_of(path) for path in self.commit.tables if path not in self.commit.groups}
+        static = {path for path, group in declared.items() if group is None or group.append is None}
         derived = {path for stage in self.stages.values() for path in stage["groups"]}
         return tuple(sorted(growing | static | derived))
 
@@ -175,8 +177,7 @@ class Run:
 
     @cached_property
     def _image_sets(self) -> dict[str, xr.Dataset]:
-        """Images of validation sets, opened once: their classes label every group of answers."""
-        return {}
+        return {}  # opened once: their classes label every group of answers
 
     @property
     def scalars(self) -> xr.Dataset:
@@ -236,6 +237,11 @@ class Run:
         """
         return thinned_table(self.path, self.commit)
 
+    @property
+    def lost(self) -> pd.DataFrame:
+        """What a damage took, and a repair left missing: ``group``, ``variable``, ``first``, ``last``, ``rows``."""
+        return lost_table(self.path, self.commit)
+
     def bytes_by_group(self) -> dict[str, int]:
         """Bytes on disk by group, largest first; ``tail`` and ``other`` hold what belongs to no single group."""
         return bytes_by_group(self.path, self.commit, self.stages)
@@ -289,10 +295,6 @@ class Run:
         """Ranked events and labels, one row each; columns are the fields of the JSON format."""
         fields = "rank kind cause iteration known_at end layers filters classes images false_per_1000 evidence remark"
         return pd.DataFrame(self.event_documents(), columns=fields.split())
-
-
-def _is_static(path: str) -> bool:
-    return path.split("/")[0] not in {"scalars", "filters", "layers", "validation", "weights", "batches"}
 
 
 __all__ = ["Run", "open_run"]

@@ -12,13 +12,13 @@ import numpy as np
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError
 from deeptracker.store.arrays import RowFiles
-from deeptracker.store.commit import Column, Commit, Growth, TailFile
+from deeptracker.store.commit import Column, Commit, Growth, TailFile, cut_lost
 from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import LOG, MAKING, TAIL, growing_grid, shard_rows
 from deeptracker.store.place import Place
 from deeptracker.store.tables import variable_attributes
 from deeptracker.store.tail import write_tail
-from deeptracker.store.zarrays import Filling, make_array, make_group
+from deeptracker.store.zarrays import Filling, Writable, make_array, make_group
 
 LATE = "late~"
 _MERGE_FILES = 32
@@ -65,14 +65,21 @@ def move_rows(folder: Place, commit: Commit, group: str, stop: int) -> Commit:
 
 def _begin(place: Place, group: str, name: str, growth: Growth, rows: np.ndarray[Any, Any], filling: Filling) -> None:
     """A new array with its first rows; whatever a killed writer left in its place is gone."""
-    column = growth.columns[name]
     place.remove()
-    fill = -1 if name == growth.axis else conform.variable(group, name).fill
-    grid, attributes = (
-        growing_grid(column.shape, growth.shard_rows, column.dims),
-        variable_attributes(group, name, {}),
-    )
-    filling.begin(make_array(place, rows.shape, np.dtype(column.dtype), fill, grid, column.dims, attributes), rows)
+    filling.begin(describe_array(place, group, name, growth, len(rows)), rows)
+
+
+def fill_of(group: str, name: str, growth: Growth) -> Any:
+    """The value of a cell of a growing array that nothing was written to."""
+    return -1 if name == growth.axis else conform.variable(group, name).fill
+
+
+def describe_array(place: Place, group: str, name: str, growth: Growth, rows: int) -> Writable:
+    """Write the metadata of a growing array."""
+    column, attributes = growth.columns[name], variable_attributes(group, name, {})
+    grid = growing_grid(column.shape, growth.shard_rows, column.dims)
+    shape, dtype = (rows, *column.shape), np.dtype(column.dtype)
+    return make_array(place, shape, dtype, fill_of(group, name, growth), grid, column.dims, attributes)
 
 
 def _array(folder: Place, group: str, name: str, growth: Growth) -> RowFiles:
@@ -113,8 +120,10 @@ def cut_rows(folder: Place, commit: Commit, keep: Mapping[str, int], name: str) 
             first, last = None, None
             if rows:
                 first, last = growth.first, int(read_rows(folder, commit, group, growth.axis, rows - 1, rows)[0])
-            kept = growth.thinned.cut(rows)
-            groups[group] = replace(growth, shards=shards, tail=rows - shards, first=first, last=last, thinned=kept)
+            kept, lost = growth.thinned.cut(rows), cut_lost(growth.lost, rows)
+            groups[group] = replace(
+                growth, shards=shards, tail=rows - shards, first=first, last=last, thinned=kept, lost=lost
+            )
         if rows > shards:
             blocks[group] = (shards, {c: read_rows(folder, commit, group, c, shards, rows) for c in growth.columns})
     tail = (write_tail(folder / TAIL, name, blocks),) if blocks else ()
@@ -164,4 +173,4 @@ def _waste(file: TailFile, commit: Commit) -> int:
     return int(file.size * wasted / total) if total else 0
 
 
-__all__ = ["cut_rows", "make_parents", "merge_tail", "move_rows", "rows_per_shard"]
+__all__ = ["cut_rows", "describe_array", "fill_of", "make_parents", "merge_tail", "move_rows", "rows_per_shard"]

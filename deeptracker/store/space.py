@@ -16,6 +16,7 @@ from deeptracker.store.layout import LOG, TAIL, is_plain
 from deeptracker.store.place import Place, place_of
 
 THINNED = ("group", "first", "last", "rows", "bytes")
+LOST = ("group", "variable", "first", "last", "rows")
 
 
 def bytes_on_disk(folder: str | Path | Place) -> int:
@@ -72,4 +73,17 @@ def thinned_table(path: Place, commit: Commit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(THINNED))
 
 
-__all__ = ["bytes_by_group", "bytes_on_disk", "shard_bytes", "thinned_table"]
+def lost_table(path: Place, commit: Commit) -> pd.DataFrame:
+    """Stretches of rows that a damage took from a variable: one row each, with their first and last position."""
+    rows = []
+    for group, growth in commit.groups.items():
+        for name, spans in growth.lost.items():
+            for start, stop in spans:
+                first, last = (
+                    int(read_rows(path, commit, group, growth.axis, n, n + 1)[0]) for n in (start, stop - 1)
+                )
+                rows.append((group, name, first, last, stop - start))
+    return pd.DataFrame(rows, columns=list(LOST))
+
+
+__all__ = ["bytes_by_group", "bytes_on_disk", "lost_table", "shard_bytes", "thinned_table"]

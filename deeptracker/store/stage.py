@@ -228,6 +228,7 @@ class StageWriter:
                 **plain(self._provenance),
                 "version": self._version,
                 "package_version": package_version(),
+                "schema_version": SCHEMA_VERSION,
                 "when": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - self._started, 3),
                 "groups": self._groups,

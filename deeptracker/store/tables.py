@@ -17,8 +17,7 @@ from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import Grid, table_grid
 from deeptracker.store.place import Place
-from deeptracker.store.sealed import unseal
-from deeptracker.store.zarrays import Filling, NotAnArrayError, Writable, make_array, make_group
+from deeptracker.store.zarrays import Filling, NotAnArrayError, Writable, make_array, make_group, read_attributes
 
 _COORDINATES = "coordinates"
 ARRAYS = "arrays"
@@ -215,12 +214,12 @@ def read_group(places: tuple[Place, ...], label: str, history: object, leave_out
     for _ in range(3):
         for place in places:
             try:
-                text = (place / "zarr.json").read_bytes()
+                attributes = read_attributes(place)
             except FileNotFoundError:
                 continue
             ordered = (place, *(p for p in places if p != place))
             with suppress(FileNotFoundError):
-                found = _read_group(ordered, unseal(text)["attributes"], label, history, leave_out)
+                found = _read_group(ordered, attributes, label, history, leave_out)
                 if (place / "zarr.json").is_file():  # else it moved while it was listed
                     return found
             break
@@ -259,6 +258,14 @@ def _read_group(
     return xr.Dataset(data, coordinates, attributes)
 
 
+def leave_out(place: Place, name: str) -> None:
+    """Remove an array from a group that was written whole."""
+    attributes = read_attributes(place)
+    attributes[ARRAYS] = [one for one in attributes.get(ARRAYS, ()) if one != name]
+    make_group(place, attributes)
+    (place / name).remove()
+
+
 def same_coordinates(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dataset) -> bool:
     """Whether a table has all of these coordinates, value for value."""
     return all(
@@ -272,6 +279,7 @@ def same_coordinates(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dat
 __all__ = [
     "Waiting",
     "fill_of",
+    "leave_out",
     "plain",
     "read_group",
     "same_coordinates",

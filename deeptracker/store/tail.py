@@ -120,6 +120,29 @@ def read_tail(path: Place, run: str, group: str, variable: str) -> np.ndarray[An
     return values
 
 
+def parts_of_tail(content: bytes) -> dict[tuple[str, str], tuple[int, memoryview]] | None:
+    """What a file of the tail consists of: (group, variable) → the checksum that was written, and the bytes.
+
+    None where the header is not what was written, or where there is more than zeros between the arrays.
+    """
+    if len(content) < _PREFIX.size:
+        return None
+    magic, length, checksum = _PREFIX.unpack_from(content)
+    text = content[_PREFIX.size : _PREFIX.size + length]
+    if magic != _MAGIC or len(text) != length or zlib.crc32(text) != checksum:
+        return None
+    view, at = memoryview(content)[_PREFIX.size + length :], 0
+    parts = {}
+    for group, block in json.loads(text).items():
+        for variable, entry in block["arrays"].items():
+            size = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
+            parts[group, variable] = entry["crc"], view[entry["offset"] : entry["offset"] + size]
+            if any(view[at : entry["offset"]]):
+                return None
+            at = entry["offset"] + size
+    return None if any(view[at:]) else parts
+
+
 def forget() -> None:
     """Drop what this process knows of checksums, so that the next read compares them again."""
     _header.cache_clear()

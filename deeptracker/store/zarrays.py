@@ -13,10 +13,10 @@ import itertools
 import json
 import threading
 from ast import literal_eval
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
@@ -25,6 +25,7 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
+from deeptracker.errors import DamagedRunError
 from deeptracker.store.described import Description, describe
 from deeptracker.store.durable import begin_sync
 from deeptracker.store.layout import Grid, encoding
@@ -36,6 +37,9 @@ _FAST = "zarrs.ZarrsCodecPipeline" if find_spec("zarrs") else _PLAIN
 # The choice of a pipeline is a global setting of zarr, looked at when an array is opened.
 _CHOOSING = threading.Lock()
 _WAITING_BYTES = 32 << 20
+
+
+T = TypeVar("T")
 
 
 class NotAnArrayError(ValueError):
@@ -95,11 +99,39 @@ def _metadata(
 
 
 def read_description(folder: Place) -> Description:
-    """What an array says of itself."""
-    document = unseal((folder / "zarr.json").read_bytes())
+    """What an array says of itself.
+
+    Raises
+    ------
+    FileNotFoundError, NotAnArrayError
+        There is nothing, or a group.
+    DamagedRunError
+        It is not what was written.
+    """
+    return _understood(folder, _description)
+
+
+def read_attributes(folder: Place) -> dict[str, Any]:
+    """Attributes of a group; errors as of ``read_description``."""
+    return _understood(folder, lambda document: dict(document["attributes"]))
+
+
+def _description(document: dict[str, Any]) -> Description:
     if document["node_type"] != "array":
-        raise NotAnArrayError(f"{folder} is a group")
+        raise NotAnArrayError("it is a group")
     return describe(document)
+
+
+def _understood(folder: Place, understand: Callable[[dict[str, Any]], T]) -> T:
+    raw = (folder / "zarr.json").read_bytes()
+    try:
+        return understand(unseal(raw))
+    except NotAnArrayError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedRunError(
+            f"{folder / 'zarr.json'} is damaged: deeptracker verify RUN names every damaged part"
+        ) from error
 
 
 def reshaped(metadata: ArrayV3Metadata, store: Store, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
@@ -197,4 +229,13 @@ async def _at_once(blocks: Iterable[tuple[Writable, Any, np.ndarray[Any, Any]]])
             raise outcome
 
 
-__all__ = ["Filling", "NotAnArrayError", "Writable", "make_array", "make_group", "read_description", "reshaped"]
+__all__ = [
+    "Filling",
+    "NotAnArrayError",
+    "Writable",
+    "make_array",
+    "make_group",
+    "read_attributes",
+    "read_description",
+    "reshaped",
+]

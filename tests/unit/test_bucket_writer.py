@@ -12,6 +12,7 @@ import pytest
 
 from deeptracker.errors import LockedRunError, UnreachableError
 from deeptracker.store import LogWriter, layout, lease, list_runs, objects, open_run, place_of, verify
+from deeptracker.store.sealed import seal, unseal
 
 
 def test_live_run__is_refreshed(buckets: Any) -> None:
@@ -92,7 +93,7 @@ def test_writer_that_lost_its_lease__writes_nothing_more(buckets: Any) -> None:
         patch.setattr(writer._lock, "_lost", False)
     # Even one that does not know it overwrites no marker that is not its own.
     marker = writer.path / "commit.json"
-    marker.put(marker.read_bytes() + b" ")
+    marker.put(seal({**unseal(marker.read_bytes()), "when": "later"}))
     writer._lock._lost = False
     with pytest.raises(LockedRunError, match="written by another process"):
         writer.flush()

@@ -1,0 +1,153 @@
+"""The condition of a run: all that counts in it, against its checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import PurePosixPath
+
+from deeptracker.errors import DamagedRunError, NewerRunError
+from deeptracker.store.arrays import RowFiles, row_files
+from deeptracker.store.commit import Commit, load_commit, read_commit
+from deeptracker.store.disk import making_folder
+from deeptracker.store.examining import array_findings, group_findings, metadata_findings, tail_findings
+from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
+from deeptracker.store.joined import read_rows
+from deeptracker.store.layout import COMMIT, COPY, LOG, is_plain
+from deeptracker.store.layout import STAGES as MARKER
+from deeptracker.store.place import Place
+from deeptracker.store.remarks import REMARKS, load_remarks
+from deeptracker.store.spans import NOTHING
+from deeptracker.store.stage import load_stages
+from deeptracker.store.tail import forget
+from deeptracker.store.zarrays import read_description
+
+_TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
+
+
+def read_marker(folder: Place) -> tuple[Commit, list[Finding]]:
+    """What counts in a run, by its marker or else by the copy of it; and what is wrong with the two."""
+    try:
+        commit = load_commit(folder)
+    except NewerRunError:
+        raise
+    except DamagedRunError:
+        problem = CHANGED if (folder / COMMIT).is_file() else MISSING
+        copied = _copy(folder)
+        if copied is None:
+            raise DamagedRunError(
+                f"{folder / COMMIT} is damaged, and so is its copy: restore one of them from a copy of the run"
+            ) from None
+        return copied, [Finding("", COMMIT, NOWHERE, problem)]
+    if not (folder / COPY).is_file():
+        expected = commit.schema > 1 and (folder.is_here or commit.closed)
+        return commit, [Finding("", COPY, NOWHERE, MISSING)] if expected else []
+    return commit, [] if _copy(folder) is not None else [Finding("", COPY, NOWHERE, CHANGED)]
+
+
+def _copy(folder: Place) -> Commit | None:
+    try:
+        return read_commit(folder, (folder / COPY).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def look(folder: Place, commit: Commit) -> list[Finding]:
+    """Everything that a commit, the marker of the stages and the remarks name."""
+    forget()
+    row_files.cache_clear()
+    found = [*_hierarchy(folder, commit), *_growing(folder, commit), *_tail(folder, commit), *_tables(folder, commit)]
+    return [*(dated(folder, commit, one) for one in found), *_stages(folder, commit), *_remarks(folder)]
+
+
+def dated(folder: Place, commit: Commit, finding: Finding) -> Finding:
+    """With the positions of its rows, where they can be read."""
+    growth, (first, stop) = commit.groups.get(finding.group), finding.rows
+    if growth is None or stop <= first or finding.variable == growth.axis:
+        return finding
+    try:
+        ends = [int(read_rows(folder, commit, finding.group, growth.axis, n, n + 1)[0]) for n in (first, stop - 1)]
+    except DamagedRunError:
+        return finding
+    return replace(finding, iterations=(ends[0], ends[1]))
+
+
+def _hierarchy(folder: Place, commit: Commit) -> Iterator[Finding]:
+    """The groups above groups, and growing groups themselves where no table lies in them."""
+    groups = {path for path, growth in commit.groups.items() if growth.shards} | set(commit.tables)
+    own = {path for path in groups if path not in commit.tables}
+    above = {str(parent) for path in groups for parent in PurePosixPath(path).parents}
+    for path in sorted(own | above - set(commit.tables)):
+        name = LOG if path == "." else path
+        yield from metadata_findings(folder.joinpath(LOG, path), name, "zarr.json", commit.schema > 1)[1]
+
+
+def _growing(folder: Place, commit: Commit) -> Iterator[Finding]:
+    for group, growth in commit.groups.items():
+        for name, column in growth.columns.items():
+            if growth.shards:
+                thinned = NOTHING if is_plain(column.shape, column.dims) else growth.thinned
+                place = folder.joinpath(LOG, group, name)
+                yield from array_findings(place, group, name, commit.schema > 1, growth.shards, thinned)
+
+
+def _tail(folder: Place, commit: Commit) -> Iterator[Finding]:
+    for found in folder.at_once(partial(tail_findings, folder), commit.tail):
+        yield from found
+
+
+def _tables(folder: Place, commit: Commit) -> Iterator[Finding]:
+    for group, version in commit.tables.items():
+        making = making_folder(folder, group, version)
+        place = making if making.is_dir() else folder / LOG / group
+        growth = commit.groups.get(group)
+        yield from group_findings(place, group, set() if growth is None else set(growth.columns), commit.schema > 1)
+
+
+def _stages(folder: Place, commit: Commit) -> Iterator[Finding]:
+    try:
+        stages = load_stages(folder)
+    except NewerRunError:
+        raise
+    except DamagedRunError:
+        yield Finding("", MARKER, NOWHERE, "the marker of the derived stages cannot be understood")
+        return
+    for stage, entry in stages.items():
+        base = folder.joinpath(LOG, stage, str(entry["version"]))
+        sealed = entry.get("schema_version", 1) > 1
+        paths = [PurePosixPath(group.partition("/")[2]) for group in entry["groups"]]
+        above = {str(parent) for path in paths for parent in path.parents} - {str(path) for path in paths}
+        for place in [base.parent, *(base / path for path in sorted(above))]:
+            yield from metadata_findings(place, stage, "zarr.json", sealed)[1]
+        for group, path in zip(entry["groups"], paths, strict=True):
+            yield from (
+                _of_bins(base / str(path), one) for one in group_findings(base / str(path), group, (), sealed)
+            )
+
+
+def _of_bins(place: Place, finding: Finding) -> Finding:
+    """With the first iterations of its rows, where it runs along time."""
+    first, stop = finding.rows
+    if stop <= first:
+        return finding
+    try:
+        axis = read_description(place / finding.variable).dims[0]
+        if axis not in _TIME or axis == finding.variable:
+            return finding
+        positions = RowFiles(place / axis).read(slice(first, stop), ())
+    except (OSError, ValueError, DamagedRunError):
+        return finding
+    return replace(finding, iterations=(int(positions[0]), int(positions[-1])))
+
+
+def _remarks(folder: Place) -> Iterator[Finding]:
+    try:
+        load_remarks(folder)
+    except NewerRunError:
+        raise
+    except DamagedRunError:
+        yield Finding("", REMARKS, NOWHERE, "what was said of the events cannot be understood")
+
+
+__all__ = ["look", "read_marker"]

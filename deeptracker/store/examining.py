@@ -1,0 +1,129 @@
+"""What is wrong with one part of a run: metadata, an array, a group that was written whole, a file of the tail."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+
+from deeptracker.errors import DamagedRunError
+from deeptracker.store.checking import damaged_rows, file_name, files_of
+from deeptracker.store.commit import TailFile
+from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
+from deeptracker.store.layout import TAIL
+from deeptracker.store.place import Place
+from deeptracker.store.sealed import is_sealed, unseal
+from deeptracker.store.spans import NOTHING, Thinned
+from deeptracker.store.tables import ARRAYS
+from deeptracker.store.tail import parts_of_tail
+from deeptracker.store.zarrays import NotAnArrayError, read_description
+
+
+def metadata_findings(place: Place, group: str, name: str, sealed: bool) -> tuple[dict[str, Any], list[Finding]]:
+    """The attributes of a group, and what is wrong with its ``zarr.json``."""
+    try:
+        raw = (place / "zarr.json").read_bytes()
+        document = unseal(raw)
+        if document["node_type"] == "group" and (is_sealed(raw) or not sealed):
+            return dict(document["attributes"]), []
+        return {}, [Finding(group, name, NOWHERE, CHANGED)]
+    except FileNotFoundError:
+        return {}, [Finding(group, name, NOWHERE, MISSING)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, [Finding(group, name, NOWHERE, CHANGED)]
+
+
+def array_findings(
+    place: Place, group: str, name: str, sealed: bool, rows: int | None = None, thinned: Thinned = NOTHING
+) -> list[Finding]:
+    """What is wrong with one array of the hierarchy.
+
+    Parameters
+    ----------
+    place : its folder.
+    sealed : whether its metadata must have a checksum.
+    rows : that count, where the metadata may lag behind.
+    thinned : rows that may be gone.
+    """
+    try:
+        described = read_description(place)
+        if sealed and not is_sealed((place / "zarr.json").read_bytes()):
+            return [Finding(group, name, NOWHERE, f"metadata: {CHANGED}")]
+    except FileNotFoundError:
+        return [Finding(group, name, NOWHERE, f"metadata: {MISSING}")]
+    except (OSError, DamagedRunError, NotAnArrayError):
+        return [Finding(group, name, NOWHERE, f"metadata: {CHANGED}")]
+    count = (described.shape[0] if described.shape else 1) if rows is None else rows
+    size = described.file_shape[0] if described.file_shape else 1
+    gone = set(thinned.shards(size))
+    places = [one for one in files_of(described, rows) if not one or one[0] not in gone]
+
+    def check(one: tuple[int, ...]) -> Finding | None:
+        first = one[0] * size if one else 0
+        stop = min(first + size, count)
+        try:
+            lost = np.flatnonzero(damaged_rows(described, place.joinpath(*file_name(one)).read_bytes()))
+        except FileNotFoundError:
+            return Finding(group, name, (first, stop), MISSING)
+        except OSError as error:
+            return Finding(group, name, (first, stop), f"it cannot be read ({error.strerror})")
+        if not len(lost):
+            return None
+        # A chunk past the last row holds nothing that counts: it is named by the last row.
+        return Finding(
+            group, name, (min(first + int(lost[0]), stop - 1), min(first + int(lost[-1]) + 1, stop)), CHANGED
+        )
+
+    return [found for found in place.at_once(check, places) if found is not None]
+
+
+def group_findings(place: Place, group: str, leave_out: Collection[str], sealed: bool) -> Iterator[Finding]:
+    """What is wrong with a group that was written whole; ``leave_out``: arrays in its folder that grow."""
+    attributes, wrong = metadata_findings(place, group, "", sealed)
+    yield from wrong
+    if not place.is_dir():
+        return
+    there = {child.name for child in place.iterdir() if child.is_dir() and (child / "zarr.json").is_file()}
+    named = attributes.get(ARRAYS, ())
+    for name in sorted(there | set(named)):
+        if name in leave_out or (name not in named and _is_group(place / name)):
+            continue
+        yield from array_findings(place / name, group, name, sealed)
+
+
+def _is_group(place: Place) -> bool:
+    try:
+        read_description(place)
+    except NotAnArrayError:
+        return True
+    except (OSError, DamagedRunError):
+        return False
+    return False
+
+
+def tail_findings(folder: Place, file: TailFile) -> list[Finding]:
+    """What is wrong with one file of the tail; with its header or with bytes that belong to no array, all of it."""
+    spans = {group: (start, start + count) for group, (start, count) in file.spans.items()}
+
+    def whole(problem: str) -> list[Finding]:
+        return [Finding(group, f"{TAIL}/{file.name}", rows, problem) for group, rows in spans.items()]
+
+    try:
+        content = (folder / TAIL / file.name).read_bytes()
+    except FileNotFoundError:
+        return whole(MISSING)
+    except OSError as error:
+        return whole(f"it cannot be read ({error.strerror})")
+    parts = parts_of_tail(content) if len(content) == file.size else None
+    if parts is None:
+        return whole(CHANGED)
+    return [
+        Finding(group, name, spans[group], CHANGED)
+        for (group, name), (crc, view) in parts.items()
+        if group in spans and zlib.crc32(view) != crc
+    ]
+
+
+__all__ = ["array_findings", "group_findings", "metadata_findings", "tail_findings"]

@@ -1,0 +1,245 @@
+"""Putting right what can be put right of a damaged run, and saying what is lost. Nothing is invented.
+
+Markers are restored from their copies. Metadata that follow from the marker are written again. Of a damaged file the
+chunks that are as they were written stay; the rest reads as missing, and the marker says so. What the analysis
+derived is dropped, since it can be made again. Every damaged file is kept, below ``damaged``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deeptracker import conform
+from deeptracker.schema.derived import STAGES
+from deeptracker.store.arrays import RowFiles
+from deeptracker.store.commit import Commit, Growth, save_commit
+from deeptracker.store.condition import look, read_marker
+from deeptracker.store.disk import making_folder, remove_thinned
+from deeptracker.store.examining import array_findings
+from deeptracker.store.findings import Finding
+from deeptracker.store.layout import ANALYSIS_LOCK, COMMIT, COPY, LOCK, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.place import Place
+from deeptracker.store.positions import positions
+from deeptracker.store.remarks import REMARKS
+from deeptracker.store.rescue import Lost, merged, rescue_file, rescue_tail
+from deeptracker.store.shards import describe_array, fill_of
+from deeptracker.store.spans import NOTHING
+from deeptracker.store.stage import load_stages, save_stages
+from deeptracker.store.tables import leave_out
+from deeptracker.store.zarrays import Filling, make_group
+
+ASIDE = "damaged"
+MISSING_NOW = "repaired: what could not be read is missing from now on"
+MADE_AGAIN = "made again"
+DROPPED = "dropped; analyze makes it again"
+
+
+def mend(folder: Place) -> list[Finding]:
+    """Repair a run; see the module.
+
+    Returns
+    -------
+    What was found, each with what was done about it; nothing done means that only a copy of the run helps.
+
+    Raises
+    ------
+    LockedRunError
+        A writer, or an analysis, holds the run.
+    DamagedRunError
+        Neither the marker nor its copy can be understood.
+    """
+    lock = (folder / LOCK).lock(folder)
+    try:
+        commit, marker = read_marker(folder)
+        found = [_restored(folder, commit, one) for one in marker]
+        _sweep(folder, commit)
+        wrong = look(folder, commit)
+        recorded = [one for one in wrong if one.group.split("/")[0] not in {"", *STAGES}]
+        found += Repair(folder, commit).all(recorded)
+    finally:
+        lock.release()
+    return found + _derived(folder, commit, [one for one in wrong if one not in recorded])
+
+
+def _restored(folder: Place, commit: Commit, finding: Finding) -> Finding:
+    """A marker and its copy are each other's."""
+    keep_aside(folder, folder / finding.variable)
+    if finding.variable == COMMIT:
+        (folder / COMMIT).marker().write([(folder / COPY).read_bytes()])
+        return finding.after("its copy took its place")
+    (folder / COPY).put((folder / COMMIT).read_bytes())
+    return finding.after(MADE_AGAIN)
+
+
+def _sweep(folder: Place, commit: Commit) -> None:
+    """Remove what a killed writer left."""
+    named = {file.name for file in commit.tail}
+    if (folder / TAIL).is_dir():
+        (folder / TAIL).drop([child.name for child in (folder / TAIL).iterdir() if child.name not in named])
+    tables = {making_folder(folder, *item) for item in commit.tables.items()}
+    for child in (folder / MAKING).iterdir() if (folder / MAKING).is_dir() else ():
+        if child not in tables:
+            child.remove()
+    remove_thinned(folder, commit)
+
+
+def keep_aside(folder: Place, place: Place) -> None:
+    """Keep a copy of a damaged file: who knows what else can be read of it some day."""
+    with suppress(OSError):
+        name = str(place).removeprefix(str(folder)).strip("/")
+        (folder / ASIDE).joinpath(*name.split("/")).put(place.read_bytes())
+
+
+class Repair:
+    """The repair of what was recorded, which the caller has locked.
+
+    Parameters
+    ----------
+    folder, commit : the run.
+    """
+
+    def __init__(self, folder: Place, commit: Commit) -> None:
+        self.folder, self.commit = folder, commit
+        self._lost: Lost = {}
+
+    def all(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Repair them, metadata first; then say in the marker what is lost."""
+        findings = sorted(findings, key=lambda one: one.rows != (0, 0))
+        before, out = self.commit, []
+        in_tail = [one for one in findings if self._is_in_tail(one)]
+        for finding in findings:
+            if finding not in in_tail:
+                out += self._one(finding)
+        if in_tail:
+            out += self._tail(in_tail)
+        for group, lost in self._lost.items():
+            growth = self.commit.groups[group]
+            names = {*growth.lost, *lost}
+            every = {name: merged([*growth.lost.get(name, ()), *lost.get(name, ())]) for name in sorted(names)}
+            self.commit = self.commit.with_group(group, replace(growth, lost=every))
+        if self.commit != before:
+            commit = replace(self.commit, generation=before.generation + 1)
+            (self.folder / COPY).put(save_commit((self.folder / COMMIT).marker(), commit))
+            stale = {file.name for file in before.tail} - {file.name for file in commit.tail}
+            (self.folder / TAIL).drop(stale)
+        return out
+
+    def _is_in_tail(self, finding: Finding) -> bool:
+        growth = self.commit.groups.get(finding.group)
+        return growth is not None and finding.rows[1] > max(growth.shards, finding.rows[0]) >= growth.shards
+
+    def _one(self, finding: Finding) -> list[Finding]:
+        group, name = finding.group, finding.variable
+        growth = self.commit.groups.get(group)
+        if name == "zarr.json":
+            self._group(group)
+            return [finding.after(MADE_AGAIN)]
+        if growth is not None and name in growth.columns:
+            return self._array(finding, growth) if finding.rows == (0, 0) else [self._file(finding, growth)]
+        declared = conform.declaration(group)
+        if name in declared and declared[name].optional:
+            return [self._without(finding)]
+        return [finding]
+
+    def _group(self, group: str) -> None:
+        """Metadata of a group that holds nothing of its own."""
+        place = self.folder / LOG if group == LOG else self.folder.joinpath(LOG, group)
+        keep_aside(self.folder, place / "zarr.json")
+        attributes: dict[str, Any] = {}
+        if group == LOG:
+            attributes = dict(self.commit.attributes)
+        elif group in self.commit.groups:
+            attributes = {"description": conform.declaration(group).description}
+        make_group(place, attributes)
+
+    def _array(self, finding: Finding, growth: Growth) -> list[Finding]:
+        """Metadata of a growing array: they follow from the marker. What its files hold is then looked at."""
+        group, name = finding.group, finding.variable
+        place = self.folder.joinpath(LOG, group, name)
+        keep_aside(self.folder, place / "zarr.json")
+        describe_array(place, group, name, growth, growth.shards)
+        self.folder.sync([place])
+        thinned = NOTHING if is_plain(growth.columns[name].shape, growth.columns[name].dims) else growth.thinned
+        rest = array_findings(place, group, name, True, growth.shards, thinned)
+        return [finding.after(MADE_AGAIN), *(self._file(one, growth) for one in rest)]
+
+    def _file(self, finding: Finding, growth: Growth) -> Finding:
+        """One file of a growing array, chunk by chunk."""
+        group, name, axis = finding.group, finding.variable, growth.axis
+        files = RowFiles(self.folder.joinpath(LOG, group, name))
+        number = finding.rows[0] // files.file_rows
+        first, stop = number * files.file_rows, min((number + 1) * files.file_rows, growth.shards)
+        if name == axis:
+            known = positions(self.folder, self.commit, group, first, stop)
+            if known is None:
+                return finding
+            rows: Any = known
+        else:
+            rows, lost = rescue_file(files, first, stop, fill_of(group, name, growth))
+            self._lost.setdefault(group, {}).setdefault(name, []).extend(lost)
+        keep_aside(self.folder, files.file(number))
+        filling, batch = Filling(), (self.folder / MAKING / "repair").batch(self.folder / LOG)
+        chunk = files.described.chunks[0]
+        block = np.full((-(-len(rows) // chunk) * chunk, *files.row_shape), files.described.fill, files.dtype)
+        block[: len(rows)] = rows
+        files.replace(number, block, filling, batch)
+        filling.finish()
+        batch.finish()
+        return finding.after("made again: these positions follow from those around" if name == axis else MISSING_NOW)
+
+    def _without(self, finding: Finding) -> Finding:
+        """An array of a table that a run can do without."""
+        place = self.folder.joinpath(LOG, finding.group, finding.variable)
+        for name, _ in list(place.sizes()):
+            keep_aside(self.folder, place.joinpath(*name.split("/")))
+        leave_out(self.folder.joinpath(LOG, finding.group), finding.variable)
+        return finding.after("dropped: the run does without")
+
+    def _tail(self, findings: list[Finding]) -> list[Finding]:
+        mark = f"{TAIL}/"
+        bad = {one.variable.removeprefix(mark) for one in findings if one.variable.startswith(mark)}
+        for file in self.commit.tail:
+            keep_aside(self.folder, self.folder / TAIL / file.name)
+        self.commit, lost, dropped = rescue_tail(self.folder, self.commit, bad)
+        for group, gone in lost.items():
+            for name, spans in gone.items():
+                self._lost.setdefault(group, {}).setdefault(name, []).extend(spans)
+        done = f"{MISSING_NOW}; {dropped} rows whose positions are unknown are left out" if dropped else MISSING_NOW
+        return [finding.after(done) for finding in findings]
+
+
+def _derived(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:
+    """Results of the analysis are dropped, remarks that cannot be understood go aside."""
+    out = []
+    for finding in findings:
+        if finding.variable == REMARKS:
+            keep_aside(folder, folder / REMARKS)
+            folder.drop([REMARKS])
+            out.append(finding.after(f"moved to {ASIDE}"))
+    findings = [one for one in findings if one.variable != REMARKS]
+    if findings and any(growth.thinned for growth in commit.groups.values()):
+        # What thinned rows were is known there alone: dropped, it could not be made again.
+        keep = "it holds what was thinned: restore it from a copy, or delete it by hand and analyze"
+        return out + [replace(one, problem=f"{one.problem}; {keep}") for one in findings]
+    if findings:
+        _drop_stages(folder, {one.group.split("/")[0] for one in findings})
+    return out + [one.after(DROPPED) for one in findings]
+
+
+def _drop_stages(folder: Place, broken: set[str]) -> None:
+    lock = (folder / ANALYSIS_LOCK).lock(folder)
+    try:
+        stages = {} if "" in broken else load_stages(folder)
+        save_stages(folder, {name: entry for name, entry in stages.items() if name not in broken})
+        for name in broken - {""}:
+            folder.joinpath(LOG, name).remove()
+    finally:
+        lock.release()
+
+
+__all__ = ["mend"]
