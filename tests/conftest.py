@@ -90,7 +90,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def object_server() -> Iterator[Any]:
     """An S3 API server with the bucket ``runs``; see ``objectstore``."""
-    from objectstore import ObjectStore
+    from soak.objectstore import ObjectStore
 
     store = ObjectStore()
     assert store.request("PUT", "/runs") == 200

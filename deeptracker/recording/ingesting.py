@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from deeptracker.errors import InputError
+from deeptracker.errors import DeepTrackerError, InputError
 from deeptracker.ingest import Gathering, Outcome, find_sources
 from deeptracker.store import LogWriter, place_of
+from deeptracker.store.commit import holds_run, load_commit, refuse_foreign
+from deeptracker.store.layout import LOCK
+
+UNFINISHED = "ingesting"
+"""Attribute of a run that is being ingested: such a run is begun anew, where a kill left it half-way."""
 
 
 def ingest_run(
@@ -26,7 +32,7 @@ def ingest_run(
     source : a folder with files of one training, of one kind or several, or a single file. Checkpoints are ``.pt``,
         ``.pth``, ``.ckpt``, ``.safetensors`` or ``.npz`` in natural order; answers are ``.npz``, ``.parquet``,
         ``.jsonl`` or ``.csv``; tables of the last three without answers give scalars.
-    path : folder of the run, or ``s3://BUCKET/PREFIX``; it must not hold one yet.
+    path : folder of the run, or ``s3://BUCKET/PREFIX``; it must not hold one yet, but for what a kill left half-way.
     include, exclude : regular expressions on names of layers.
     steps_per_epoch : optimizer steps an epoch; where checkpoints or tables count epochs, these are multiplied by it.
     progress : called with what is being done and the share of it that is.
@@ -39,12 +45,17 @@ def ingest_run(
     ------
     InputError
         Nothing at ``source`` can be ingested, or ``path`` is taken.
+    LockedRunError
+        Another process ingests to ``path``.
     MissingExtraError
         No file can be read without a package that is not installed.
     """
     outcome = Outcome(place_of(path))
     if outcome.path.exists():
-        raise InputError(f"{path} exists already: ingest to another path")
+        if not _is_left_half(outcome.path):
+            raise InputError(f"{path} exists already: ingest to another path")
+        (place_of(outcome.path) / LOCK).lock(outcome.path).release()  # unless somebody is at it
+        place_of(outcome.path).remove()
     say = progress or (lambda what, share: None)
     gathering = Gathering(
         find_sources(source, outcome), outcome,
@@ -52,12 +63,27 @@ def ingest_run(
     )  # fmt: skip
     try:
         with LogWriter(outcome.path, resume=False) as sink:
+            sink.describe({UNFINISHED: True})
             gathering.write(sink)
+            sink.describe({UNFINISHED: False})
     except BaseException:
         place_of(outcome.path).remove()  # it was not there before, and half a run is none
         raise
     say("written", 1.0)
     return outcome
+
+
+def _is_left_half(path: Any) -> bool:
+    """Whether a place holds what a killed ingestion left, and nothing else."""
+    if not holds_run(path):
+        try:
+            refuse_foreign(path)
+        except DeepTrackerError:
+            return False
+        return any(path.iterdir())
+    commit = load_commit(path)
+    begun = not (commit.groups or commit.tables or set(commit.attributes) - {"schema_version"})
+    return begun or commit.attributes.get(UNFINISHED) is True
 
 
 __all__ = ["ingest_run"]

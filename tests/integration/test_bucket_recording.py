@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from endless_recording import check, recording
 
 import deeptracker as dt
 from deeptracker.store import list_runs, open_run, place_of, verify
 from deeptracker.testing import simulate
+from soak.endless import check, recording
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from endless_recording import VIEW, check, recording
 
 from deeptracker.store import LogWriter, open_run, verify
+from soak.endless import VIEW, check, recording
 
 ROWS_PER_SHARD = 64
 
