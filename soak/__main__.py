@@ -15,7 +15,7 @@ from pathlib import Path
 
 from soak.figures import Figure, markdown
 
-ATTACKS: dict[str, int] = {"kills": 300, "injuries": 1000}
+ATTACKS: dict[str, int] = {"kills": 300, "power": 200, "injuries": 1000}
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 
 

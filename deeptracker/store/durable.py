@@ -206,7 +206,7 @@ class WriterLock:
     """
 
     def __init__(self, path: Path, run: object, patience: float = 0.3) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + patience
         # A reader that looks whether the run is live holds the lock for an instant: so try more than once.
