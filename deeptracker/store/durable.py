@@ -10,10 +10,12 @@ import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deeptracker.errors import LockedRunError
+from deeptracker.errors import LockedRunError, RunError
+from deeptracker.store.layout import ANALYSIS_LOCK
 
 _AT_ONCE = 8
 
@@ -207,26 +209,33 @@ class WriterLock:
 
     def __init__(self, path: Path, run: object, patience: float = 0.3) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._run = path, run
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + patience
         # A reader that looks whether the run is live holds the lock for an instant: so try more than once.
         while not _try_lock(self._descriptor):
             if time.monotonic() >= deadline:
-                holder = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
-                os.close(self._descriptor)
-                self._descriptor = None
-                raise LockedRunError(
-                    f"{run} is being written by {holder}: wait until it closes, or record to another path"
-                )
+                holder = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip()
+                self.release()
+                raise LockedRunError.held(run, holder, path.name == ANALYSIS_LOCK)
             time.sleep(0.02)
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with suppress(OSError):  # who holds it is only for messages: a full disk need not take it
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         # A forked child (a data loader's worker) inherits the descriptor, and would keep the lock past our death.
         reference = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _close_in_child(reference))
 
     def check(self) -> None:
-        """It is held until it is let go: nothing to look at."""
+        """LockedRunError in a forked child; RunError where the run was moved or deleted: the lock went with it."""
+        if self._descriptor is None:
+            raise LockedRunError.held(self._run, "the process that this one was forked from", False)
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self._descriptor)):
+            raise RunError(f"{self._run} was moved or deleted while it was written: put it back, or begin another")
 
     def release(self) -> None:
         """Let go; a second call does nothing."""

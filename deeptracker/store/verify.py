@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store.analysing import analysing
 from deeptracker.store.arrays import row_files
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import making_folder, remove_thinned
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.layout import ANALYSIS_LOCK, LOCK, LOG, MAKING, TAIL
+from deeptracker.store.layout import LOCK, LOG, MAKING, TAIL
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.place import Place, run_place
 from deeptracker.store.stage import load_stages, save_stages
@@ -145,8 +146,7 @@ def _repair(folder: Place, commit: Commit, findings: list[Finding]) -> list[Find
         # What thinned rows were is known there alone: dropped, it could not be made again.
         keep = "it holds what was thinned: restore it from a copy, or delete it by hand and analyze"
         return [Finding(f.group, f.variable, f.rows, f"{f.problem}; {keep}") for f in findings]
-    lock = (folder / ANALYSIS_LOCK).lock(folder)
-    try:
+    with analysing(folder):
         broken = {finding.group.split("/")[0] for finding in findings}
         stages = {} if "" in broken else load_stages(folder)
         for name in broken & set(stages):
@@ -154,8 +154,6 @@ def _repair(folder: Place, commit: Commit, findings: list[Finding]) -> list[Find
         save_stages(folder, stages)
         for name in broken - {""}:
             (folder / LOG / name).remove()
-    finally:
-        lock.release()
     return [Finding(f.group, f.variable, f.rows, f.problem, repaired=True) for f in findings]
 
 
