@@ -143,6 +143,13 @@ class Batch:
         """Make a folder durable with all that is in it then; it was made in its place, where nothing counted yet."""
         self._made.append(folder)
 
+    def drop(self) -> None:
+        """Let go of all that was written for it."""
+        for folder in (self.making, *self._made):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._moves.clear()
+        self._made.clear()
+
     def finish(self) -> None:
         """Put everything in its place, durably."""
         walked = [found for folder in self._made for found in os.walk(folder)]

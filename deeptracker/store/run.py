@@ -20,6 +20,7 @@ from deeptracker.errors import MissingGroupError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import read_table
+from deeptracker.store.edition import Edition
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.labels import chunked, labelled
 from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain
@@ -148,7 +149,8 @@ class Run:
         if stage is not None and group in stage["groups"]:
             first, _, rest = group.partition("/")
             place = self.path / LOG / first / str(stage["version"]) / rest
-            dataset = read_group((place,), f"{self.path}: {group}", (self.commit.run, group, stage["version"]))
+            edition = Edition(self.path, self.commit.run, group, stage["version"], first)
+            dataset = read_group((place,), f"{self.path}: {group}", edition)
             return dataset, stage["groups"][group]
         table = read_table(self.path, self.commit, group)
         assert table is not None

@@ -61,7 +61,7 @@ def verify(path: str | Path | Place, *, repair: bool = False) -> list[Finding]:
     forget()
     row_files.cache_clear()
     findings = [*_growing(folder, commit), *_tables(folder, commit)]
-    derived = list(_stages(folder, commit))
+    derived = _derived(folder, commit)
     if repair:
         derived = _repair(folder, commit, derived)
     return findings + derived
@@ -85,6 +85,23 @@ def _tables(folder: Place, commit: Commit) -> Iterator[Finding]:
         place = making if making.is_dir() else folder / LOG / group
         growth = commit.groups.get(group)
         yield from _arrays(place, group, set() if growth is None else set(growth.columns), (commit.run, version))
+
+
+def _derived(folder: Place, commit: Commit) -> list[Finding]:
+    """Of the stages that count: an analysis may replace them while they are read."""
+    while True:
+        before = _marker(folder)
+        found = list(_stages(folder, commit))
+        if not found or _marker(folder) == before:
+            return found
+
+
+def _marker(folder: Place) -> bytes:
+    try:
+        content: bytes = (folder / MARKER).read_bytes()
+    except FileNotFoundError:
+        return b""
+    return content
 
 
 def _stages(folder: Place, commit: Commit) -> Iterator[Finding]:
@@ -147,6 +164,7 @@ def _repair(folder: Place, commit: Commit, findings: list[Finding]) -> list[Find
         keep = "it holds what was thinned: restore it from a copy, or delete it by hand and analyze"
         return [Finding(f.group, f.variable, f.rows, f"{f.problem}; {keep}") for f in findings]
     with analysing(folder):
+        findings = _derived(folder, load_commit(folder))  # of what the analysis left that held the lock until now
         broken = {finding.group.split("/")[0] for finding in findings}
         stages = {} if "" in broken else load_stages(folder)
         for name in broken & set(stages):
