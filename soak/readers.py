@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from deeptracker.errors import LockedRunError, RunError
-from deeptracker.store import LogWriter, open_run, verify
+from deeptracker.store import LogWriter, layout, open_run, verify
 from deeptracker.store.spans import Span
 from deeptracker.store.thinning import delete_shards
 from soak.figures import Figure
@@ -29,9 +29,13 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
     """So many reads beside a writer in a folder, a tenth as many in a bucket."""
     from soak.buckets import server
 
-    found = beside(str(folder / "run"), times, seed, "folder")
-    with server():
-        return found + beside(f"s3://soak/readers-{seed}/run", max(READERS, times // 10), seed, "bucket")
+    rows, layout.SHARD_ROWS = layout.SHARD_ROWS, (16, 64)  # a run of minutes crosses many shards
+    try:
+        found = beside(str(folder / "run"), times, seed, "folder")
+        with server():
+            return found + beside(f"s3://soak/readers-{seed}/run", max(READERS, times // 10), seed, "bucket")
+    finally:
+        layout.SHARD_ROWS = rows
 
 
 def beside(path: str, times: int, seed: int, where: str) -> list[Figure]:
@@ -55,7 +59,7 @@ def beside(path: str, times: int, seed: int, where: str) -> list[Figure]:
         while not results.empty():
             done.append(results.get())
     stop.set()
-    done += [results.get(timeout=60) for _ in range(len(others) - len(done))]
+    done += [results.get(timeout=300) for _ in range(len(others) - len(done))]
     for process in others:
         process.join()
     damage = len(verify(path))
