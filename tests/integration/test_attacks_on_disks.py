@@ -1,4 +1,4 @@
-"""Short forms of the attacks by disks, object stores, readers and second analyses; ``make soak`` runs the long ones."""
+"""Short forms of the attacks by disks, object stores, readers, second analyses; ``make soak`` runs the long ones."""
 
 from __future__ import annotations
 
