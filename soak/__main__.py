@@ -15,7 +15,7 @@ from pathlib import Path
 
 from soak.figures import Figure, markdown
 
-ATTACKS: dict[str, int] = {"disks": 240, "buckets": 20, "readers": 2000, "analyses": 20}
+ATTACKS: dict[str, int] = {"disks": 240, "buckets": 10, "readers": 2000, "analyses": 10}
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 
 

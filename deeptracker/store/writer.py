@@ -88,7 +88,7 @@ class LogWriter:
         return self._buffers.lost
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
-        """Merge JSON-able attributes into those of the run; durable on return, or tried again after an error."""
+        """Merge JSON-able attributes into those of the run; durable on return, unless ``check`` tells of a fault."""
         with self._writing():
             self._waiting.attributes |= plain(attributes)
             self._change()
@@ -100,7 +100,7 @@ class LogWriter:
     def put_many(self, tables: Mapping[str, xr.Dataset]) -> None:
         """Write several static groups together; a kill leaves all the old ones or all the new ones.
 
-        Where they cannot be written they stay in memory and are tried again, as rows are.
+        Durable on return, unless ``check`` tells of a fault: then they wait in memory, and are tried again.
         """
         for group, table in tables.items():
             if conform.declaration(group).append is not None:
@@ -188,7 +188,8 @@ class LogWriter:
                 rows.cut(position)
             self._waiting.cut(position)
             self._change()
-            self._buffers.follow(self._disk.commit)
+            if not self._waiting:
+                self._buffers.follow(self._disk.commit)
 
     def flush(self) -> None:
         """Return when everything appended so far is committed.
@@ -263,8 +264,14 @@ class LogWriter:
             self._buffers.give_back(self._waiting.write(self._disk, self._buffers.groups))
 
     def _change(self) -> None:
-        self._lock.check()
-        self._waiting.change(self._disk)
+        try:
+            with told(self.path):
+                self._lock.check()
+                self._waiting.change(self._disk)
+        except RunError as error:
+            if not self._background:
+                raise
+            self._fault = error  # told by check(): the row for which a table was put is not to suffer
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -278,11 +285,10 @@ class LogWriter:
 
     def _at_exit(self) -> None:
         if os.getpid() == self._process and not self._buffers.closed:
-            # Zarr's event loop is gone at this point; the tail needs none.
             try:
-                with self._writing():
-                    self._flush()
-            except DeepTrackerError as error:  # nobody is left to catch it
+                self._waiting.tables.clear()  # Zarr's event loop is gone at this point; the tail needs none
+                self._flush()
+            except Exception as error:  # nobody is left to catch it
                 print(f"deeptracker: {error}", file=sys.stderr)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -99,6 +101,23 @@ def test_tables_attributes_and_a_cut__are_made_when_the_disk_takes_them(
     writer.close()
 
 
+def test_table_that_meets_a_fault__does_not_cost_the_row_for_which_it_was_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = LogWriter(tmp_path / "run", flush_secs=30)
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "save", full)
+        writer.coordinates("validation/test/raw", {"image": np.arange(3)})
+        answers = {"predicted": np.ones(3, int), "correct": np.zeros(3, int), "loss": np.zeros(3)}
+        writer.append("validation/test/raw", 0, answers)
+        with pytest.raises(RunError, match="No space left"):
+            writer.check()
+    writer.close()
+    kept = open_run(tmp_path / "run").dataset("validation/test/raw")
+    assert kept["predicted"].values.tolist() == [[1, 1, 1]]
+    assert kept["image"].values.tolist() == [0, 1, 2]
+
+
 def test_rows_that_no_disk_took__are_counted_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = LogWriter(tmp_path / "run", background=False)
     for step in range(7):
@@ -185,3 +204,24 @@ def test_analysis_that_cannot_begin__lets_go_of_the_run_and_keeps_the_result_bef
                 analyze(path, stages=["index"])
     assert open_run(path).stages["index"]["version"] == before
     assert analyze(path, stages=["index"]).stages["index"]["version"] > before
+
+
+def test_process_that_ends_while_the_disk_is_full__says_so_in_a_line_and_keeps_what_it_can(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys; from deeptracker.store import LogWriter, disk\n"
+        "import numpy as np\n"
+        "def full(*_): raise OSError(28, 'No space left on device')\n"
+        "writer = LogWriter(sys.argv[1], flush_secs=60)\n"
+        "save, disk.Disk.save = disk.Disk.save, full\n"
+        "writer.coordinates('validation/test/raw', {'image': np.arange(3)})\n"
+        "writer.append('scalars', 0, {'loss': 1.0})\n"
+        "if sys.argv[2] == 'over': disk.Disk.save = save\n"
+    )
+    for ending in ("over", "full"):
+        command = [sys.executable, "-c", program, str(tmp_path / ending), ending]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == (ending == "full")
+    assert open_run(tmp_path / "over").dataset("scalars").sizes["iteration"] == 1
