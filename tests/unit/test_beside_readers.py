@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import xarray as xr
 
 from deeptracker import analyze, conform
 from deeptracker.errors import DamagedRunError, LockedRunError, RunError
+from deeptracker.following import LEAST, follow, recent_events
 from deeptracker.store import LogWriter, arrays, open_run, verify
 from deeptracker.store.analysing import analysing
+from deeptracker.store.flock import WriterLock
 from deeptracker.testing import simulate
 
 module = sys.modules["deeptracker.store.verify"]  # the package has the function under this name
@@ -129,6 +133,60 @@ def test_repair__waits_for_no_analysis_and_drops_nothing_that_one_made_anew(
     monkeypatch.setattr(module, "_stages", replaced)
     assert verify(path, repair=True) == []
     assert open_run(path).stages.keys() == run.stages.keys()
+
+
+def test_follower__of_a_run_that_somebody_else_analyses_waits_and_tells_the_same(path: Path) -> None:
+    held, told = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with analysing(open_run(path).path):
+            held.set()
+            told.wait(1.5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    updates = list(follow(path, every=0.1))
+    told.set()
+    other.join()
+    assert len(updates) == 1
+    assert updates[0].told == open_run(path).event_documents()
+
+
+def test_two_followers__of_the_newest_rows_do_not_take_each_others_aside(tmp_path: Path) -> None:
+    simulate(tmp_path / "run", model="tiny", iterations=LEAST + 40, images=0, passes=0)
+    run = open_run(tmp_path / "run")
+    alone = recent_events(run, LEAST)
+    found: list[Any] = []
+
+    def look() -> None:
+        with suppress(LockedRunError):
+            found.append(recent_events(run, LEAST))
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found
+    assert all(one == alone for one in found)
+    assert not (run.path / "live").exists()
+
+
+def test_lock__whose_file_was_removed_by_its_holder_is_that_of_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first = WriterLock(path, "run")
+    taken: list[WriterLock] = []
+    thread = threading.Thread(target=lambda: taken.append(WriterLock(path, "run", patience=20)))
+    thread.start()
+    time.sleep(0.1)
+    path.unlink()
+    first.release()
+    thread.join()
+    taken[0].check()
+    with pytest.raises(LockedRunError):
+        WriterLock(path, "run")
+    taken[0].release()
 
 
 def _in_a_thread(work: object) -> None:
