@@ -109,8 +109,11 @@ def analyze(
         return run
     with told(run.path, KEPT), analysing(run.path):
         # Another analysis may have ended since the run was opened: what it read is gone, what it made is there.
-        run = dataclasses.replace(run, stages=load_stages(run.path))
+        if (now := load_stages(run.path)) != run.stages:
+            run = dataclasses.replace(run, stages=now)
         due = plan(run, stages=stages, reference=others)
+        if not due:
+            return run
         expected = forecast(run, due, anew=stages is not None)
         _log.info("%s", expected)
         if progress is not None:
