@@ -19,7 +19,9 @@ from deeptracker.detect import anomalies_cost, detect
 from deeptracker.errors import InputError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store import Run, open_run
-from deeptracker.store.stage import package_version
+from deeptracker.store.analysing import analysing
+from deeptracker.store.faults import KEPT, told
+from deeptracker.store.stage import load_stages, package_version
 from deeptracker.thinning import budget_of, is_due, thin
 
 if TYPE_CHECKING:
@@ -103,19 +105,25 @@ def analyze(
     """
     run = run_or_path if not isinstance(run_or_path, (str, Path)) else open_run(run_or_path)
     others = [other if not isinstance(other, (str, Path)) else open_run(other) for other in reference]
-    due = plan(run, stages=stages, reference=others)
-    if not due:
+    if not plan(run, stages=stages, reference=others):
         return run
-    expected = forecast(run, due, anew=stages is not None)
-    _log.info("%s", expected)
-    if progress is not None:
-        progress(str(expected), 0.0)
-    with scheduler(client, expected.cost.read):
-        for stage in due:
-            if stage == "thin":
-                run = thin(run, progress=progress)
-            else:
-                run = _at(run, _perform(stage, run, others, stages is not None, progress))
+    with told(run.path, KEPT), analysing(run.path):
+        # Another analysis may have ended since the run was opened: what it read is gone, what it made is there.
+        if (now := load_stages(run.path)) != run.stages:
+            run = dataclasses.replace(run, stages=now)
+        due = plan(run, stages=stages, reference=others)
+        if not due:
+            return run
+        expected = forecast(run, due, anew=stages is not None)
+        _log.info("%s", expected)
+        if progress is not None:
+            progress(str(expected), 0.0)
+        with scheduler(client, expected.cost.read):
+            for stage in due:
+                if stage == "thin":
+                    run = thin(run, progress=progress)
+                else:
+                    run = _at(run, _perform(stage, run, others, stages is not None, progress))
     return run
 
 

@@ -30,7 +30,15 @@ class DamagedRunError(RunError):
 
 
 class LockedRunError(RunError):
-    """Another process writes this run: wait for it, or choose another path."""
+    """Another process writes this run, or analyses it: wait for it, or choose another path."""
+
+    @classmethod
+    def held(cls, run: object, holder: str, analysed: bool) -> "LockedRunError":
+        """By whom, as far as that is known."""
+        who = holder or "another process"
+        if analysed:
+            return cls(f"{run} is being analysed by {who}: wait until that has ended")
+        return cls(f"{run} is being written by {who}: wait until it closes, or record to another path")
 
 
 class MissingGroupError(DeepTrackerError, LookupError):

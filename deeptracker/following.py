@@ -15,8 +15,9 @@ from deeptracker.detect.carried import LOOKS_BACK
 from deeptracker.detect.events import rank
 from deeptracker.errors import InputError, LockedRunError, MissingGroupError
 from deeptracker.store import Run, open_run
+from deeptracker.store.analysing import analysing
 from deeptracker.store.catalogue import state
-from deeptracker.store.recent import Recent
+from deeptracker.store.recent import ASIDE, Recent
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 
 RECORDS, PASSES = 2_000, 400
+_PATIENCE = 1.0
 LEAST = 2 * LOOKS_BACK
 """Records of which half are judged; levels need 300."""
 
@@ -80,8 +82,8 @@ def follow(
     Raises
     ------
     InputError
-        ``every`` is not positive. And whatever ``analyze`` raises, but for a live run that holds nothing yet, or that
-        somebody else is analysing.
+        ``every`` is not positive. And whatever ``analyze`` raises, but for a live run that holds nothing yet; an
+        analysis of somebody else is waited for.
 
     Notes
     -----
@@ -110,10 +112,10 @@ def follow(
             except MissingGroupError:
                 if not live:
                     raise
-            except LockedRunError:  # somebody else analyses it just now
-                if not live:
-                    raise
+            except LockedRunError:  # somebody else analyses it just now: what that makes is told at the next turn
                 analysed = -1
+                if not live:
+                    time.sleep(min(every, _PATIENCE))
             else:
                 if live:  # of a run too short for an alarm level most would go again
                     now = [e for e in now if e["kind"] == "label" or e["false_per_1000"] is not None]
@@ -139,9 +141,10 @@ def recent_events(
     """Events of the newest ``records`` that have all before them that their scores look back on; told ones before."""
     others = [other if isinstance(other, Run) else open_run(other) for other in reference]
     recent = Recent.of(run, records, PASSES)
-    with scheduler(client, forecast(recent, ("anomalies",)).cost.read):
+    # Two who follow one run make the same aside, one after the other.
+    with analysing(run.path / ASIDE), scheduler(client, forecast(recent, ("anomalies",)).cost.read):
         found = _events(detect(recent, reference=others, progress=progress))
-    recent.remove()
+        recent.remove()
     since = int(recent.dataset("filters/dense")["iteration"].values[LOOKS_BACK])
     kept = [event for event in told if event["iteration"] < since]
     # What began before and goes on was told: its rest, seen from here, is no other event.

@@ -22,6 +22,10 @@ class Sink(Protocol):
     background_seconds: float
     """CPU seconds that storing has taken so far in threads of its own."""
 
+    @property
+    def lost(self) -> int:
+        """Rows that are not stored: memory for them was full while the disk took none, or it took none at the end."""
+
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Merge JSON-able attributes into those of the run (model, framework, host, schedules)."""
 
@@ -48,6 +52,9 @@ class Sink(Protocol):
 
     def cut(self, position: int) -> None:
         """Drop every row of every growing group at or past ``position``."""
+
+    def check(self) -> None:
+        """Raise what went wrong in threads of its own since the last call."""
 
     def flush(self) -> None:
         """Return when everything appended so far is committed."""

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from soak.figures import Figure, markdown
 
-ATTACKS: dict[str, int] = {"kills": 300, "power": 200, "injuries": 1000}
+ATTACKS: dict[str, int] = {
+    "kills": 300,
+    "power": 200,
+    "disks": 240,
+    "buckets": 10,
+    "readers": 2000,
+    "analyses": 10,
+    "injuries": 1000,
+}
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 
 

@@ -80,8 +80,7 @@ def unclosed(path: Path) -> Run:
             row = {n: draw.random(c.shape).astype(c.dtype) for n, c in growth.columns.items() if n != growth.axis}
             writer.append(group, step, row)
         if step % 20 == 0:
-            with writer._reporting():
-                writer._flush()
+            writer._flush()
     writer._flush()
     writer._lock.release()
     writer._closed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ class ObjectStore:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self.refuses = False
+        self.trouble: Callable[[str, str], str] = lambda method, path: ""
+        """What befalls a request: a status, ``slow``, ``reset``, ``lost`` (done, not answered), ``torn`` (half of the
+        answer), or nothing.
+        """
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
         self.port = 0
@@ -32,8 +37,27 @@ class ObjectStore:
         if self.refuses:
             start("403 Forbidden", [("Content-Type", "application/xml")])
             return [b"<Error><Code>InvalidAccessKeyId</Code><StringToSign>for nobody to see</StringToSign></Error>"]
+        trouble = self.trouble(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        if trouble.isdigit():
+            start(f"{trouble} Trouble", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>Trouble</Code></Error>"]
+        if trouble == "slow":
+            time.sleep(0.4)
+        if trouble == "reset":
+            raise ConnectionResetError
+        if trouble in ("lost", "torn"):
+            return self._interrupted(environ, start, trouble)
         answer: Iterable[bytes] = self._app(environ, start)
         return answer
+
+    def _interrupted(self, environ: dict[str, Any], start: Callable[..., Any], trouble: str) -> Iterator[bytes]:
+        said: list[Any] = []
+        body = b"".join(self._app(environ, lambda *head: said.append(head)))
+        if trouble == "torn":
+            headers = [(name, value) for name, value in said[0][1] if name.lower() != "content-length"]
+            start(said[0][0], [*headers, ("Content-Length", str(len(body) + 1))])
+            yield body[: len(body) // 2]
+        raise ConnectionResetError
 
     def start(self) -> None:
         """Listen, at the same port as before."""

@@ -34,10 +34,16 @@ class Guard:
         """Seconds since the recorder was made."""
         return time.perf_counter() - self._started
 
-    def account(self, background: float) -> str:
-        """What recording cost, for the person who trains; ``background`` are CPU seconds of other threads."""
+    def account(self, background: float, lost: int = 0) -> str:
+        """What recording cost, for the person who trains.
+
+        Parameters
+        ----------
+        background : CPU seconds of other threads.
+        lost : rows that could not be stored.
+        """
         share = f"{100 * self.seconds / max(self.elapsed, 1e-9):.1f}% of {self.elapsed:.1f} s"
-        faults = f"; {self.faults} faults" if self.faults else ""
+        faults = f"; {self.faults} faults, {lost} rows lost" if self.faults else ""
         return f"{self.seconds:.1f} s ({share}), {background:.1f} s of CPU in the background{faults}"
 
     def __call__(self, work: Callable[[], None]) -> None:

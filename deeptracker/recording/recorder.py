@@ -150,6 +150,7 @@ class Recorder:
         before = self._snapshots.records
         self._guard(lambda: self._begin(step))
         self._guard(lambda: self._snapshots.step(self._sink, step, loss, batch))
+        self._guard(self._sink.check)
         spent = self.seconds + self._sink.background_seconds
         if self._plan.overhead.note(spent, self._snapshots.records > before):
             self._guard(lambda: self._change_stride(step))
@@ -244,11 +245,8 @@ class Recorder:
     def flush(self) -> None:
         """Return when everything recorded so far is committed to disk."""
 
-        def flush() -> None:
-            self._snapshots.flush(self._sink)
-            self._sink.flush()
-
-        self._guard(flush)
+        self._guard(lambda: self._snapshots.flush(self._sink))
+        self._guard(self._sink.flush)
 
     def close(self) -> None:
         """Take the hooks off, commit, and say what the recording cost. A second call does nothing."""
@@ -261,7 +259,7 @@ class Recorder:
         finally:
             self._guard(self._sink.close)
         if self._writes:
-            cost = self._guard.account(self._sink.background_seconds)
+            cost = self._guard.account(self._sink.background_seconds, self._sink.lost)
             say(f"{self.path}: {self._snapshots.records} snapshots in {cost}")
 
     def _finish(self) -> None:
@@ -278,23 +276,24 @@ class Recorder:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
-    # How it lies to what the path already holds
-
     def _begin(self, step: int) -> None:
         """Before the first row: resume, cut back, or go to another path."""
         if self._begun:
             return
         self._begun = True
+        # Each by itself: what a disk does not take now is written once it does.
+        self._guard(lambda: self._settle(step))
+        self._guard(lambda: self._snapshots.begin(self._sink))
+        self._guard(lambda: self._answers.put(self._sink))
+
+    def _settle(self, step: int) -> None:
         before = self.path
         self._sink, self.path = settle(self._sink, before, step, self._flush_secs)
         if self.path != before:
             self._snapshots.forget()
-        self._snapshots.begin(self._sink)
-        self._answers.put(self._sink)
 
     def _change_stride(self, step: int) -> None:
-        overhead = self._plan.overhead
-        limit = f"{100 * (overhead.limit or 0):g}% of the time"
-        say(f"{self.path}: from {step} on one due step in {overhead.stride} is recorded, to stay under {limit}")
-        self._strides.append([step, overhead.stride])
+        stride, limit = self._plan.overhead.stride, f"{100 * (self._plan.overhead.limit or 0):g}% of the time"
+        say(f"{self.path}: from {step} on one due step in {stride} is recorded, to stay under {limit}")
+        self._strides.append([step, stride])
         self._sink.describe({"strides": self._strides})

@@ -16,6 +16,7 @@ class SilentSink:
     """Implements ``deeptracker.sink.Sink`` for ranks that do not write: no folder, no lock, no memory."""
 
     background_seconds = 0.0
+    lost = 0
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Nothing."""
@@ -46,6 +47,9 @@ class SilentSink:
 
     def cut(self, position: int) -> None:
         """Nothing."""
+
+    def check(self) -> None:
+        """Nothing goes wrong."""
 
     def flush(self) -> None:
         """Nothing."""

@@ -125,6 +125,7 @@ class RowFiles:
             if whole and count * 2 >= stop - start:
                 self._check_present(files)
                 block = self._view((stop, *padded), True, files)[(slice(start, stop), *(slice(None) for _ in padded))]
+                self._check_present(files)  # one that went while it was read was taken for fill values
                 picked = (
                     slice(first - start, last + 1 - start, rows.step) if isinstance(rows, slice) else rows - start
                 )
@@ -132,8 +133,11 @@ class RowFiles:
             self._check_present(files)
             view = self._view((stop, *self.row_shape), False, files)
             if isinstance(rows, slice) and all(isinstance(k, slice | int | np.integer) for k in rest):
-                return np.asarray(view[(slice(first, last + 1, rows.step), *rest)])
-            return np.asarray(view.oindex[(rows, *rest)])
+                values = np.asarray(view[(slice(first, last + 1, rows.step), *rest)])
+            else:
+                values = np.asarray(view.oindex[(rows, *rest)])
+            self._check_present(files)
+            return values
         except (ValueError, RuntimeError, OSError) as error:
             raise DamagedRunError(f"{self.folder}: {error}") from error
 

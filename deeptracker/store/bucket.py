@@ -274,6 +274,10 @@ class Batch:
     def made(self, folder: Bucket) -> None:
         """It is durable."""
 
+    def drop(self) -> None:
+        """What was written counts nowhere, and is written again."""
+        self._small = []
+
     def finish(self) -> None:
         """Send the small ones."""
         small, self._small = self._small, []

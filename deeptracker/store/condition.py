@@ -58,7 +58,7 @@ def look(folder: Place, commit: Commit) -> list[Finding]:
     forget()
     row_files.cache_clear()
     found = [*_hierarchy(folder, commit), *_growing(folder, commit), *_tail(folder, commit), *_tables(folder, commit)]
-    return [*(dated(folder, commit, one) for one in found), *_stages(folder, commit), *_remarks(folder)]
+    return [*(dated(folder, commit, one) for one in found), *derived(folder, commit), *_remarks(folder)]
 
 
 def dated(folder: Place, commit: Commit, finding: Finding) -> Finding:
@@ -103,6 +103,23 @@ def _tables(folder: Place, commit: Commit) -> Iterator[Finding]:
         place = making if making.is_dir() else folder / LOG / group
         growth = commit.groups.get(group)
         yield from group_findings(place, group, set() if growth is None else set(growth.columns), commit.schema > 1)
+
+
+def derived(folder: Place, commit: Commit) -> list[Finding]:
+    """What is wrong with the stages that count; an analysis may replace them while they are read."""
+    while True:
+        before = _marker(folder)
+        found = list(_stages(folder, commit))
+        if not found or _marker(folder) == before:
+            return found
+
+
+def _marker(folder: Place) -> bytes:
+    try:
+        content: bytes = (folder / MARKER).read_bytes()
+    except FileNotFoundError:
+        return b""
+    return content
 
 
 def _stages(folder: Place, commit: Commit) -> Iterator[Finding]:
@@ -150,4 +167,4 @@ def _remarks(folder: Place) -> Iterator[Finding]:
         yield Finding("", REMARKS, NOWHERE, "what was said of the events cannot be understood")
 
 
-__all__ = ["look", "read_marker"]
+__all__ = ["derived", "look", "read_marker"]

@@ -16,6 +16,7 @@ from deeptracker.errors import InputError, UnreachableError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
+from deeptracker.store.edition import Edition
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.layout import COMMIT, COPY, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
@@ -227,7 +228,7 @@ def read_table(path: Place, commit: Commit, group: str) -> xr.Dataset | None:
     return read_group(
         (making_folder(path, group, version), path / LOG / group),
         f"{path}: {group}",
-        (commit.run, version),
+        Edition(path, commit.run, group, version),
         () if growth is None else growth.columns.keys(),
     )
 

@@ -1,19 +1,12 @@
-"""Writing that survives a kill and a power cut: aside, fsynced, renamed, folder fsynced. And the lock of a writer."""
+"""Writing that survives a kill and a power cut: aside, fsynced, renamed, folder fsynced."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import socket
-import time
-import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-from deeptracker.errors import LockedRunError
 
 _AT_ONCE = 8
 
@@ -141,6 +134,13 @@ class Batch:
         """Make a folder durable with all that is in it then; it was made in its place, where nothing counted yet."""
         self._made.append(folder)
 
+    def drop(self) -> None:
+        """Let go of all that was written for it."""
+        for folder in (self.making, *self._made):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._moves.clear()
+        self._made.clear()
+
     def finish(self) -> None:
         """Put everything in its place, durably."""
         walked = [found for folder in self._made for found in os.walk(folder)]
@@ -196,79 +196,9 @@ def _old(source: Path) -> Path:
     return source.with_name(source.name + ".old")
 
 
-class WriterLock:
-    """An advisory lock on a file (``flock``): the kernel frees it when the process ends, however it ends.
-
-    Raises
-    ------
-    LockedRunError
-        Another writer holds it.
-    """
-
-    def __init__(self, path: Path, run: object, patience: float = 0.3) -> None:
-        make_folder(path.parent)
-        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        deadline = time.monotonic() + patience
-        # A reader that looks whether the run is live holds the lock for an instant: so try more than once.
-        while not _try_lock(self._descriptor):
-            if time.monotonic() >= deadline:
-                holder = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
-                os.close(self._descriptor)
-                self._descriptor = None
-                raise LockedRunError(
-                    f"{run} is being written by {holder}: wait until it closes, or record to another path"
-                )
-            time.sleep(0.02)
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        # A forked child (a data loader's worker) inherits the descriptor, and would keep the lock past our death.
-        reference = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _close_in_child(reference))
-
-    def check(self) -> None:
-        """It is held until it is let go: nothing to look at."""
-
-    def release(self) -> None:
-        """Let go; a second call does nothing."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def _close_in_child(reference: weakref.ref[Any]) -> None:
-    lock = reference()
-    if lock is not None:
-        lock.release()
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a writer holds the lock right now."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 __all__ = [
     "Batch",
-    "WriterLock",
     "begin_sync",
-    "is_locked",
     "link",
     "make_folder",
     "move_folders",

@@ -14,14 +14,13 @@ from zarr.storage import LocalStore
 
 from deeptracker.store.durable import (
     Batch,
-    WriterLock,
-    is_locked,
     link,
     move_folders,
     sync_trees,
     write_aside,
     write_file,
 )
+from deeptracker.store.flock import WriterLock, is_locked
 
 T = TypeVar("T")
 U = TypeVar("U")

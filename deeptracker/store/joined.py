@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,14 @@ from xarray.core import indexing
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, RunError
 from deeptracker.store.arrays import Key, row_files
-from deeptracker.store.commit import Column, Commit, load_commit, stamp
+from deeptracker.store.commit import Column, Commit, load_commit
+from deeptracker.store.edition import latest
 from deeptracker.store.layout import LOG, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.tail import read_tail
 
 _ATTEMPTS = 5
-
-
-@lru_cache(maxsize=32)
-def _history(folder: Place, seen: tuple[Any, ...]) -> Commit:
-    return load_commit(folder)
 
 
 class JoinedArray(BackendArray):
@@ -102,10 +97,7 @@ class JoinedArray(BackendArray):
         raise RunError(f"{self.folder} changes faster than it can be read: try again")
 
     def _check_history(self, rows: slice | np.ndarray[Any, Any]) -> None:
-        try:
-            now = _history(self.folder, stamp(self.folder))
-        except FileNotFoundError:
-            raise RunError(f"{self.folder} is gone: open it again where it lies now") from None
+        now = latest(self.folder)
         if (now.run, now.cuts) != (self.run, self.cuts):
             raise RunError(
                 f"{self.folder}: rows were dropped from the run since it was opened: call refresh() and read again"

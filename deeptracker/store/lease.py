@@ -19,6 +19,7 @@ from typing import Any
 
 from deeptracker.errors import LockedRunError, UnreachableError
 from deeptracker.store import objects
+from deeptracker.store.layout import ANALYSIS_LOCK
 
 LEASE = 60.0
 BEAT = 5.0
@@ -126,10 +127,8 @@ class Lease:
             time.sleep(min(_POLL, LEASE / 5))
 
     def _held(self, document: dict[str, Any]) -> LockedRunError:
-        holder = document.get("holder") or "another process"
-        return LockedRunError(
-            f"{self._run} is being written by {holder}: wait until it closes, or record to another path"
-        )
+        analysed = self._key.rpartition("/")[2] == ANALYSIS_LOCK
+        return LockedRunError.held(self._run, str(document.get("holder", "")), analysed)
 
     def _renew(self) -> None:
         while not self._stop.wait(BEAT):
@@ -157,6 +156,8 @@ class Lease:
 
     def check(self) -> None:
         """LockedRunError where another writer has taken over, UnreachableError where that may have happened."""
+        if os.getpid() != self._body["process"]:
+            raise LockedRunError.held(self._run, "the process that this one was forked from", False)
         if self._lost:
             raise LockedRunError(f"{self._run} was taken over by another process: record to another path")
         if _now() - self._renewed > LEASE / 2:
@@ -164,7 +165,7 @@ class Lease:
 
     def release(self) -> None:
         """Let go; a second call does nothing. Where the network is down, the lease runs out by itself."""
-        if self._stop.is_set():
+        if self._stop.is_set() or os.getpid() != self._body["process"]:
             return
         self._stop.set()
         self._thread.join(timeout=BEAT)

@@ -51,6 +51,9 @@ class Batch(Protocol):
     def made(self, folder: Any) -> None:
         """Make a folder durable with all that is in it then."""
 
+    def drop(self) -> None:
+        """Let go of all that was written for it and is not in its place."""
+
     def finish(self) -> None:
         """Put everything in its place, durably."""
 

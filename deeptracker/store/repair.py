@@ -16,13 +16,14 @@ import numpy as np
 
 from deeptracker import conform
 from deeptracker.schema.derived import STAGES
+from deeptracker.store.analysing import analysing
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Commit, Growth, save_commit
-from deeptracker.store.condition import look, read_marker
+from deeptracker.store.condition import derived, look, read_marker
 from deeptracker.store.disk import making_folder, remove_thinned
 from deeptracker.store.examining import array_findings
 from deeptracker.store.findings import Finding
-from deeptracker.store.layout import ANALYSIS_LOCK, COMMIT, COPY, LOCK, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.layout import COMMIT, COPY, LOCK, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.positions import positions
 from deeptracker.store.remarks import REMARKS
@@ -30,8 +31,8 @@ from deeptracker.store.rescue import Lost, merged, rescue_file, rescue_tail
 from deeptracker.store.shards import describe_array, fill_of
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages, save_stages
-from deeptracker.store.tables import leave_out
-from deeptracker.store.zarrays import Filling, make_group
+from deeptracker.store.tables import ARRAYS
+from deeptracker.store.zarrays import Filling, make_group, read_attributes
 
 ASIDE = "damaged"
 MISSING_NOW = "repaired: what could not be read is missing from now on"
@@ -197,7 +198,7 @@ class Repair:
         place = self.folder.joinpath(LOG, finding.group, finding.variable)
         for name, _ in list(place.sizes()):
             keep_aside(self.folder, place.joinpath(*name.split("/")))
-        leave_out(self.folder.joinpath(LOG, finding.group), finding.variable)
+        _leave_out(self.folder.joinpath(LOG, finding.group), finding.variable)
         return finding.after("dropped: the run does without")
 
     def _tail(self, findings: list[Finding]) -> list[Finding]:
@@ -211,6 +212,14 @@ class Repair:
                 self._lost.setdefault(group, {}).setdefault(name, []).extend(spans)
         done = f"{MISSING_NOW}; {dropped} rows whose positions are unknown are left out" if dropped else MISSING_NOW
         return [finding.after(done) for finding in findings]
+
+
+def _leave_out(place: Place, name: str) -> None:
+    """Remove an array from a group that was written whole."""
+    attributes = read_attributes(place)
+    attributes[ARRAYS] = [one for one in attributes.get(ARRAYS, ()) if one != name]
+    make_group(place, attributes)
+    (place / name).remove()
 
 
 def _derived(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:
@@ -227,19 +236,17 @@ def _derived(folder: Place, commit: Commit, findings: list[Finding]) -> list[Fin
         keep = "it holds what was thinned: restore it from a copy, or delete it by hand and analyze"
         return out + [replace(one, problem=f"{one.problem}; {keep}") for one in findings]
     if findings:
-        _drop_stages(folder, {one.group.split("/")[0] for one in findings})
+        with analysing(folder):
+            findings = derived(folder, commit)  # of what the analysis left that held the lock until now
+            _drop_stages(folder, {one.group.split("/")[0] for one in findings})
     return out + [one.after(DROPPED) for one in findings]
 
 
 def _drop_stages(folder: Place, broken: set[str]) -> None:
-    lock = (folder / ANALYSIS_LOCK).lock(folder)
-    try:
-        stages = {} if "" in broken else load_stages(folder)
-        save_stages(folder, {name: entry for name, entry in stages.items() if name not in broken})
-        for name in broken - {""}:
-            folder.joinpath(LOG, name).remove()
-    finally:
-        lock.release()
+    stages = {} if "" in broken else load_stages(folder)
+    save_stages(folder, {name: entry for name, entry in stages.items() if name not in broken})
+    for name in broken - {""}:
+        folder.joinpath(LOG, name).remove()
 
 
 __all__ = ["mend"]

@@ -144,6 +144,16 @@ class Rows:
                 )
             arrays[name][index] = value
 
+    @property
+    def count(self) -> int:
+        """Rows that wait here."""
+        return 0 if self.block is None else self.block.count
+
+    def cut(self, position: int) -> None:
+        """Take the next row at ``position`` or later: those from there on are to go."""
+        if self.last is not None and self.last >= position:
+            self.first, self.last = (None, None) if (self.first or 0) >= position else (self.first, position - 1)
+
     def take(self, start: int) -> Block | None:
         """The rows so far, to be written from row ``start`` on; the group goes on with another buffer."""
         block = self.block

@@ -21,6 +21,7 @@ from deeptracker.schema import group_of
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import read_table
+from deeptracker.store.edition import Edition
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.labels import chunked, labelled
 from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain
@@ -150,8 +151,8 @@ class Run:
         if stage is not None and group in stage["groups"]:
             first, _, rest = group.partition("/")
             place = self.path / LOG / first / str(stage["version"]) / rest
-            dataset = read_group((place,), f"{self.path}: {group}", (self.commit.run, group, stage["version"]))
-            return dataset, stage["groups"][group]
+            edition = Edition(self.path, self.commit.run, group, stage["version"], first)
+            return read_group((place,), f"{self.path}: {group}", edition), stage["groups"][group]
         table = read_table(self.path, self.commit, group)
         assert table is not None
         return table, PLAIN_CHUNK
@@ -223,8 +224,7 @@ class Run:
     @property
     def tree(self) -> xr.DataTree:
         """Every group, lazily, as one DataTree."""
-        datasets: dict[str, xr.Dataset] = {f"/{path}": self.dataset(path) for path in self.groups}
-        tree = xr.DataTree.from_dict(datasets, name=self.path.name)
+        tree = xr.DataTree.from_dict({f"/{path}": self.dataset(path) for path in self.groups}, name=self.path.name)
         tree.attrs.update(self.attributes)
         return tree
 

@@ -49,16 +49,20 @@ def move_rows(folder: Place, commit: Commit, group: str, stop: int) -> Commit:
     if not (place / "zarr.json").is_file():
         make_group(place, {"description": conform.declaration(group).description})
     filling, batch = Filling(), (folder / MAKING / "shards").batch(folder / LOG)
-    for name in growth.columns:
-        rows = read_rows(folder, commit, group, name, growth.shards, stop)
-        if growth.shards:
-            array = _array(folder, group, name, growth)
-            array.write(growth.shards, rows, filling, batch, growth.thinned)
-        else:
-            _begin(place / name, group, name, growth, rows, filling)
-            batch.made(place / name)
-    filling.finish()
-    batch.finish()
+    try:
+        for name in growth.columns:
+            rows = read_rows(folder, commit, group, name, growth.shards, stop)
+            if growth.shards:
+                array = _array(folder, group, name, growth)
+                array.write(growth.shards, rows, filling, batch, growth.thinned)
+            else:
+                batch.made(place / name)
+                _begin(place / name, group, name, growth, rows, filling)
+        filling.finish()
+        batch.finish()
+    except Exception:
+        batch.drop()  # on a disk that is full the half of a shard would keep the next rows out
+        raise
     moved = stop - growth.shards
     return commit.with_group(group, replace(growth, shards=stop, tail=growth.tail - moved))
 

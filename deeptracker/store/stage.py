@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -17,10 +18,11 @@ from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.schema.derived import STAGES
+from deeptracker.store.analysing import analysing
 from deeptracker.store.commit import require_known
 from deeptracker.store.continued import Continued
+from deeptracker.store.faults import KEPT, told
 from deeptracker.store.layout import (
-    ANALYSIS_LOCK,
     BIN_ROWS,
     LOG,
     PLAIN_CHUNK,
@@ -111,15 +113,22 @@ class StageWriter:
         self._provenance = dict(provenance)
         self._groups: dict[str, int] = {}
         self._lock: Lock | None = None
+        self._held = ExitStack()
 
     def __enter__(self) -> StageWriter:
-        self._lock = (self.path / ANALYSIS_LOCK).lock(self.path)
+        self._held.enter_context(told(self.path, KEPT))
+        with self._held:  # let go of where the stage cannot be begun
+            self._lock = self._held.enter_context(analysing(self.path))
+            self._begin()
+            self._held = self._held.pop_all()
+        return self
+
+    def _begin(self) -> None:
         self._started = time.perf_counter()
         base = self.path / LOG / self.stage
         stages = load_stages(self.path)
         current = stages.get(self.stage, {}).get("version", 0)
         if self._before not in (None, current):
-            self._lock.release()
             raise LockedRunError(f"{self.path}: another process analysed the run just now: analyze it again")
         left = [_unnamed(self.path, stage, stages) for stage in STAGES]
         taken = [int(folder.name) for folder in left[STAGES.index(self.stage)]]
@@ -130,7 +139,6 @@ class StageWriter:
         if not (base / "zarr.json").is_file():
             make_group(base, {})
         make_group(self._folder, {}, durable=False)
-        return self
 
     def put(self, group: str, dataset: xr.Dataset) -> None:
         """Write one group; Dask arrays are computed here, by whatever scheduler is active."""
@@ -214,10 +222,10 @@ class StageWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is not None:
+        with self._held:
+            if error is not None:
                 self._folder.remove()
-                return
+                raise error
             (self._folder / SCRATCH).remove()
             self.path.sync([self._folder])
             assert self._lock is not None
@@ -236,9 +244,6 @@ class StageWriter:
             save_stages(self.path, stages)
             if old is not None:
                 (self.path / LOG / self.stage / str(old["version"])).remove()
-        finally:
-            if self._lock is not None:
-                self._lock.release()
 
 
 def _unnamed(path: Place, stage: str, stages: Mapping[str, Mapping[str, Any]]) -> list[Any]:

@@ -15,6 +15,7 @@ from deeptracker.errors import DamagedRunError
 from deeptracker.schema import group_of
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.continued import Continued
+from deeptracker.store.edition import Edition
 from deeptracker.store.layout import Grid, table_grid
 from deeptracker.store.place import Place
 from deeptracker.store.zarrays import Filling, NotAnArrayError, Writable, make_array, make_group, read_attributes
@@ -157,10 +158,13 @@ class TableArray(BackendArray):
     label : how messages name the group.
     name : the variable.
     history : changes when the group is written again.
+    checked : whether each read makes sure that it was not; who reads all of a group does so once.
     """
 
-    def __init__(self, places: tuple[Place, ...], label: str, name: str, history: object) -> None:
-        self.places, self.label, self.name, self.history = places, label, name, history
+    def __init__(
+        self, places: tuple[Place, ...], label: str, name: str, history: Edition, checked: bool = True
+    ) -> None:
+        self.places, self.label, self.name, self.history, self.checked = places, label, name, history, checked
         files = row_files(places[0] / name, history)
         self.shape, self.dtype = files.shape, files.dtype
 
@@ -183,9 +187,13 @@ class TableArray(BackendArray):
         for place in self.places:
             try:
                 result = row_files(place / self.name, self.history).read(rows, rest)
+                # A derived group has a folder of its own for each version: what is read there is of that one.
+                if self.checked and not self.history.stage:
+                    self.history.check()
                 return result if isinstance(first, slice) or np.ndim(first) else result[0]
             except (OSError, DamagedRunError) as error:
                 errors.append(error)
+        self.history.check()
         raise DamagedRunError(
             f"{self.label}/{self.name} is damaged ({errors[-1]}): deeptracker verify RUN names every damaged part"
         ) from errors[-1]
@@ -196,7 +204,9 @@ def _texts_as_objects(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.astype(object) if array.dtype.kind == "T" else array
 
 
-def read_group(places: tuple[Place, ...], label: str, history: object, leave_out: Collection[str] = ()) -> xr.Dataset:
+def read_group(
+    places: tuple[Place, ...], label: str, history: Edition, leave_out: Collection[str] = ()
+) -> xr.Dataset:
     """A group that was written whole, lazily indexed; coordinates and texts are loaded.
 
     Parameters
@@ -210,6 +220,8 @@ def read_group(places: tuple[Place, ...], label: str, history: object, leave_out
     ------
     DamagedRunError
         The group is not where it was written.
+    RunError
+        It was written again meanwhile.
     """
     for _ in range(3):
         for place in places:
@@ -221,15 +233,18 @@ def read_group(places: tuple[Place, ...], label: str, history: object, leave_out
             with suppress(FileNotFoundError):
                 found = _read_group(ordered, attributes, label, history, leave_out)
                 if (place / "zarr.json").is_file():  # else it moved while it was listed
+                    if not history.stage:
+                        history.check()
                     return found
             break
         else:
             break
+    history.check()
     raise DamagedRunError(f"{label} is missing: deeptracker verify RUN names every damaged part")
 
 
 def _read_group(
-    places: tuple[Place, ...], attributes: dict[str, Any], label: str, history: object, leave_out: Collection[str]
+    places: tuple[Place, ...], attributes: dict[str, Any], label: str, history: Edition, leave_out: Collection[str]
 ) -> xr.Dataset:
     auxiliary = set(attributes.pop(_COORDINATES, "").split())
     attributes.pop(ARRAYS, None)
@@ -244,7 +259,9 @@ def _read_group(
         variable = xr.Variable(metadata.dims, lazy, metadata.attributes)
         is_coordinate = metadata.dims == (name,) or name in auxiliary
         if is_coordinate or metadata.dtype.kind == "T":
-            variable = xr.Variable(metadata.dims, _texts_as_objects(np.asarray(variable.values)), metadata.attributes)
+            lazy = indexing.LazilyIndexedArray(TableArray(places, label, name, history, checked=False))
+            values = _texts_as_objects(np.asarray(xr.Variable(metadata.dims, lazy).values))
+            variable = xr.Variable(metadata.dims, values, metadata.attributes)
         return name, is_coordinate, variable
 
     data: dict[str, xr.Variable] = {}
@@ -256,14 +273,6 @@ def _read_group(
         if found is not None:
             (coordinates if found[1] else data)[found[0]] = found[2]
     return xr.Dataset(data, coordinates, attributes)
-
-
-def leave_out(place: Place, name: str) -> None:
-    """Remove an array from a group that was written whole."""
-    attributes = read_attributes(place)
-    attributes[ARRAYS] = [one for one in attributes.get(ARRAYS, ()) if one != name]
-    make_group(place, attributes)
-    (place / name).remove()
 
 
 def same_coordinates(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dataset) -> bool:
@@ -279,7 +288,6 @@ def same_coordinates(wanted: Mapping[str, np.ndarray[Any, Any]], earlier: xr.Dat
 __all__ = [
     "Waiting",
     "fill_of",
-    "leave_out",
     "plain",
     "read_group",
     "same_coordinates",

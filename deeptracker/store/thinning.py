@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from deeptracker.errors import RunError
+from deeptracker.store.analysing import analysing
 from deeptracker.store.disk import Disk, remove_thinned
-from deeptracker.store.layout import ANALYSIS_LOCK, LOCK
+from deeptracker.store.layout import LOCK
 from deeptracker.store.spans import Span
 from deeptracker.store.stage import load_stages, save_stages
 
@@ -41,8 +42,7 @@ def delete_shards(run: Run, spans: Mapping[str, Iterable[Span]]) -> Run:
     """
     recording = (run.path / LOCK).lock(run.path)
     try:
-        analysing = (run.path / ANALYSIS_LOCK).lock(run.path)
-        try:
+        with analysing(run.path):
             disk = Disk(run.path, resume=True)
             if (disk.commit.run, disk.commit.cuts) != (run.commit.run, run.commit.cuts):
                 raise RunError(f"{run.path} was cut back since it was opened: analyze it again")
@@ -54,8 +54,6 @@ def delete_shards(run: Run, spans: Mapping[str, Iterable[Span]]) -> Run:
                     stage["generation"] = disk.commit.generation
             save_stages(run.path, stages)
             remove_thinned(run.path, disk.commit)
-        finally:
-            analysing.release()
     finally:
         recording.release()
     return run.refresh()

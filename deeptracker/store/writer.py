@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ import numpy as np
 import xarray as xr
 
 from deeptracker import conform
-from deeptracker.errors import DeepTrackerError, InputError, RunError
+from deeptracker.errors import DeepTrackerError, InputError, LockedRunError, RunError
 from deeptracker.sink import Row
+from deeptracker.store.buffers import Buffers
 from deeptracker.store.commit import refuse_foreign
 from deeptracker.store.disk import Disk
+from deeptracker.store.faults import failed, told
 from deeptracker.store.layout import LOCK
 from deeptracker.store.place import Place, run_place
-from deeptracker.store.rows import Block, Rows
 from deeptracker.store.tables import plain, same_coordinates
+from deeptracker.store.waiting import Waiting
 
 
 class LogWriter:
@@ -53,27 +56,21 @@ class LogWriter:
         self.path = run_place(path)
         refuse_foreign(self.path)
         self._flush_secs, self._background = flush_secs, background
-        self._rows: dict[str, Rows] = {}
-        self._sizes: dict[str, dict[str, int]] = {}
-        self._pending: list[tuple[str, Block]] = []
+        self._waiting = Waiting()
         self._fault: DeepTrackerError | None = None
-        self._closed = False
         self._process = os.getpid()
         self.background_seconds = 0.0
-        # The two locks are taken in this order only: files of the run, then buffers.
+        # Locks are taken in this order only: files of the run, then that of the buffers.
         self._files = threading.RLock()
-        self._buffers = threading.Condition()
         self._wake, self._stop = threading.Event(), threading.Event()
-        with self._reporting():
+        with told(self.path):
             self._lock = (self.path / LOCK).lock(self.path)
             try:
                 self._disk = Disk(self.path, resume)
             except BaseException:
                 self._lock.release()
                 raise
-        for group, growth in self._disk.commit.groups.items():
-            self._rows[group] = Rows(group, {}, growth.columns)
-            self._rows[group].first, self._rows[group].last = growth.first, growth.last
+        self._buffers = Buffers(self._disk.commit)
         self._thread = threading.Thread(target=self._work, name="deeptracker-writer", daemon=True)
         if background:
             self._thread.start()
@@ -84,28 +81,40 @@ class LogWriter:
         """Number of the last commit."""
         return self._disk.commit.generation
 
+    @property
+    def lost(self) -> int:
+        """Rows that could not be written: see ``buffers.Buffers``."""
+        return self._buffers.lost
+
     def describe(self, attributes: Mapping[str, Any]) -> None:
-        """Merge JSON-able attributes into those of the run; durable on return."""
-        with self._files, self._reporting():
-            self._disk.describe(plain(attributes))
+        """Merge JSON-able attributes into those of the run; durable on return, unless ``check`` tells of a fault."""
+        with self._writing():
+            self._waiting.attributes |= plain(attributes)
+            self._change()
 
     def put(self, group: str, table: xr.Dataset) -> None:
         """Write a static group whole, replacing an earlier one; a kill leaves the old one or the new one."""
         self.put_many({group: table})
 
     def put_many(self, tables: Mapping[str, xr.Dataset]) -> None:
-        """Write several static groups together; a kill leaves all the old ones or all the new ones."""
+        """Write several static groups together; a kill leaves all the old ones or all the new ones.
+
+        Durable on return, unless ``check`` tells of a fault: then they wait in memory, and are tried again.
+        """
         for group, table in tables.items():
             if conform.declaration(group).append is not None:
                 raise InputError(f"group {group!r} grows by rows: use append()")
             conform.check(table, group)
-        with self._files, self._reporting():
-            self._disk.put(tables)
+        with self._writing():
+            self._waiting.tables |= tables
+            self._change()
 
     def get(self, group: str) -> xr.Dataset | None:
         """A static group as it was put, loaded, or None."""
+        self._check_process()
         with self._files:
-            table = self._disk.get(group)
+            table = self._waiting.tables.get(group)
+            table = self._disk.get(group) if table is None else table
         return None if table is None else table.load()
 
     def coordinates(self, group: str, coordinates: Mapping[str, Any]) -> None:
@@ -125,10 +134,13 @@ class LogWriter:
                 raise InputError(
                     f"{self.path}: {group} was recorded along other {', '.join(wanted)}: record to another path"
                 )
-            with self._files, self._reporting():
-                self._disk.put({group: xr.Dataset(coords={dim: (dim, values) for dim, values in wanted.items()})})
-            self._rows.pop(group, None)
-        self._sizes[group] = {dim: values.shape[0] for dim, values in wanted.items()}
+            self._buffers.groups.pop(group, None)
+        self._buffers.sizes[group] = {dim: values.shape[0] for dim, values in wanted.items()}
+        if earlier is None or not same_coordinates(wanted, earlier):
+            with self._writing():
+                table = xr.Dataset(coords={dim: (dim, values) for dim, values in wanted.items()})
+                self._waiting.tables[group] = table
+                self._change()
 
     def append(self, group: str, position: int, row: Row) -> None:
         """Add one row at ``position``; the arrays are copied. Waits where the disk cannot keep up.
@@ -138,49 +150,45 @@ class LogWriter:
         InputError
             The row does not fit its group, or the position does not increase.
         RunError
-            Writing failed since the last call (said once), or the run is closed; the row is not taken.
+            The run is closed, or memory for rows is full and the disk takes none: the row is lost.
         """
-        with self._buffers:
-            if self._closed:
+        self._check_process()
+        while True:
+            if self._buffers.closed:
                 raise RunError(f"{self.path} is closed: open it again to add rows")
-            if self._fault is not None:
-                self._raise_fault()
-            rows = self._rows.get(group)
-            if rows is None:
-                rows = self._rows[group] = Rows(group, self._sizes.get(group, {}), {})
-            if not rows.is_full():
-                rows.append(position, row)
+            if self._buffers.append(group, position, row):
                 return
-        self._make_room(rows)
-        self.append(group, position, row)
+            if not self._background:
+                with suppress(RunError):
+                    self.flush()
+            self._buffers.wait(group, self._wake.set if self._background else None)
 
-    def _make_room(self, rows: Rows) -> None:
-        if not self._background:
-            self.flush()
-            return
-        with self._buffers:
-            while rows.is_full() and not self._closed:
-                self._wake.set()
-                self._buffers.wait(1.0)
-                self._raise_fault()
+    def check(self) -> None:
+        """Raise what went wrong in the background since the last call; what was to be written is tried again."""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
 
     def last(self, group: str) -> int | None:
         """The last position of a growing group, or None while it is empty."""
-        rows = self._rows.get(group)
+        rows = self._buffers.groups.get(group)
         return None if rows is None else rows.last
 
     def first(self, group: str) -> int | None:
         """The first position of a growing group, or None while it is empty."""
-        rows = self._rows.get(group)
+        rows = self._buffers.groups.get(group)
         return None if rows is None else rows.first
 
     def cut(self, position: int) -> None:
         """Drop every row of every growing group at or past ``position``."""
-        with self._files, self._reporting():
+        with self._writing():
             self._flush()
-            self._disk.cut(position)
-            for group, growth in self._disk.commit.groups.items():
-                self._rows[group].first, self._rows[group].last = growth.first, growth.last
+            for rows in self._buffers.groups.values():
+                rows.cut(position)
+            self._waiting.cut(position)
+            self._change()
+            if not self._waiting:
+                self._buffers.follow(self._disk.commit)
 
     def flush(self) -> None:
         """Return when everything appended so far is committed.
@@ -190,32 +198,32 @@ class LogWriter:
         RunError
             It could not be written; the rows stay in memory and are tried again.
         """
-        with self._reporting():
+        with self._writing():
             self._flush()
             if not self._background:
                 self._disk.maintain()
-        self._raise_fault()
+        self.check()
 
     def close(self) -> None:
-        """Flush, move the remaining rows into the hierarchy, and let go of the run. A second call does nothing.
+        """Flush, move the remaining rows into the hierarchy, and let go of the run. A second call does nothing, and
+        neither does one in a forked child.
 
         A closed run is plain Zarr: ``xarray.open_zarr(RUN/log.zarr, group=…)`` reads it without DeepTracker.
         """
-        with self._buffers:
-            if self._closed:
-                return
-            self._closed = True
+        if os.getpid() != self._process or not self._buffers.close():
+            return
         atexit.unregister(self._at_exit)
         self._stop.set()
         self._wake.set()
         if self._background:
             self._thread.join()
         try:
-            with self._files, self._reporting():
+            with self._writing():
                 self._flush()
                 self._lock.check()
                 self._disk.finish()
         finally:
+            self._buffers.lose(self._waiting.rows)
             self._lock.release()
 
     def __enter__(self) -> LogWriter:
@@ -229,67 +237,58 @@ class LogWriter:
             self._wake.wait(self._flush_secs)
             self._wake.clear()
             try:
-                with self._reporting(), self._files:
+                with self._writing():
                     self._flush()
                     self._disk.maintain()
             except Exception as error:
                 # Whatever it is, the thread has to live: a training that waits for room must hear of it.
-                self._fault = error if isinstance(error, DeepTrackerError) else self._failed(repr(error))
-                with self._buffers:
-                    self._buffers.notify_all()
+                self._fault = error if isinstance(error, DeepTrackerError) else failed(self.path, repr(error))
                 self._stop.wait(min(self._flush_secs, 1.0))
             self.background_seconds = time.thread_time()
 
     def _flush(self) -> None:
-        with self._files:
-            self._add_pending()  # what an earlier attempt could not write goes first
-            self._pending = self._take()
-            self._add_pending()
+        try:
+            with self._writing():
+                self._write()  # what an earlier attempt could not write goes first
+                self._waiting.blocks = self._buffers.take(self._disk.commit)
+                self._write()
+        except Exception as error:
+            self._buffers.fail(str(error))
+            raise
+        self._buffers.failing = ""
 
-    def _add_pending(self) -> None:
-        if not self._pending:
-            return
-        self._lock.check()
-        known = self._rows
-        self._disk.add((g, b, {name: known[g].columns[name] for name in b.arrays}) for g, b in self._pending)
-        with self._buffers:
-            for group, block in self._pending:
-                self._rows[group].give_back(block)
-        self._pending = []
+    def _write(self) -> None:
+        if self._waiting:
+            self._lock.check()
+            self._buffers.give_back(self._waiting.write(self._disk, self._buffers.groups))
 
-    def _take(self) -> list[tuple[str, Block]]:
-        taken = []
-        with self._buffers:
-            for group, rows in self._rows.items():
-                growth = self._disk.commit.groups.get(group)
-                block = rows.take(growth.rows if growth else 0)
-                if block is not None:
-                    taken.append((group, block))
-            self._buffers.notify_all()
-        return taken
+    def _change(self) -> None:
+        try:
+            with told(self.path):
+                self._lock.check()
+                self._waiting.change(self._disk)
+        except RunError as error:
+            if not self._background:
+                raise
+            self._fault = error  # told by check(): the row for which a table was put is not to suffer
 
     @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        try:
+    def _writing(self) -> Iterator[None]:
+        self._check_process()
+        with self._files, told(self.path):
             yield
-        except OSError as error:
-            if isinstance(error, DeepTrackerError):
-                raise
-            raise self._failed(error.strerror or str(error)) from error
 
-    def _failed(self, why: str) -> RunError:
-        return RunError(f"writing {self.path} failed ({why}): free some space or check the permissions")
-
-    def _raise_fault(self) -> None:
-        fault, self._fault = self._fault, None
-        if fault is not None:
-            raise fault
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:  # its locks may be held by threads that are not here
+            raise LockedRunError.held(self.path, f"process {self._process}, from which this one was forked", False)
 
     def _at_exit(self) -> None:
-        if os.getpid() == self._process and not self._closed:
-            # Zarr's event loop is gone at this point; the tail needs none.
-            with self._reporting():
+        if os.getpid() == self._process and not self._buffers.closed:
+            try:
+                self._waiting.tables.clear()  # Zarr's event loop is gone at this point; the tail needs none
                 self._flush()
+            except Exception as error:  # nobody is left to catch it
+                print(f"deeptracker: {error}", file=sys.stderr)
 
 
 __all__ = ["LogWriter"]

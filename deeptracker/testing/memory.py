@@ -68,6 +68,7 @@ class MemorySink:
     path = Path("memory")
     generation = 0
     background_seconds = 0.0
+    lost = 0
 
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
@@ -126,6 +127,9 @@ class MemorySink:
         """Drop every row at or past ``position``."""
         for group, rows in self._rows.items():
             self._rows[group] = [row for row in rows if row[0] < position]
+
+    def check(self) -> None:
+        """Nothing goes wrong."""
 
     def flush(self) -> None:
         """Nothing to wait for."""

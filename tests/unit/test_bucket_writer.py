@@ -120,3 +120,17 @@ def test_commit_whose_answer_was_lost__counts_as_ours(buckets: Any, monkeypatch:
     writer.append("scalars", 2, {"loss": 2.0})
     writer.close()
     assert open_run("s3://runs/answer/run").dataset("scalars")["loss"].values.tolist() == [1.0, 2.0]
+
+
+def test_forked_child__neither_writes_nor_gives_up_the_lease_of_its_parent(buckets: Any) -> None:
+    writer = LogWriter("s3://runs/forked/run", background=False)
+    mine = writer._lock._body["process"]
+    writer._lock._body["process"] = mine + 1  # what a child finds there is its parent's number
+    with pytest.raises(LockedRunError, match="forked"):
+        writer._lock.check()
+    writer._lock.release()
+    assert (writer.path / "lock").is_file()
+    writer._lock._body["process"] = mine
+    writer.append("scalars", 1, {"loss": 1.0})
+    writer.close()
+    assert not (writer.path / "lock").is_file()

@@ -1,0 +1,37 @@
+"""The one analysis of a run: from its first stage to its last, so that no stage is made of another one's half."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from deeptracker.store.layout import ANALYSIS_LOCK
+from deeptracker.store.place import Lock, Place
+
+_held: ContextVar[Mapping[str, Lock] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def analysing(path: Place) -> Iterator[Lock]:
+    """Be the one who analyses a run; a block inside another of the same run takes part in it.
+
+    Raises
+    ------
+    LockedRunError
+        Another process, or thread, analyses the run.
+    """
+    held, name = _held.get() or {}, str(path)
+    if name in held:
+        yield held[name]
+        return
+    lock = (path / ANALYSIS_LOCK).lock(path)
+    token = _held.set({**held, name: lock})
+    try:
+        yield lock
+    finally:
+        _held.reset(token)
+        lock.release()
+
+
+__all__ = ["analysing"]
