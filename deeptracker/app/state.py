@@ -135,7 +135,9 @@ def _default(parameter: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    """Ten digits, or all of them where a thousandth of an iteration needs more."""
+    text = f"{value:.10g}" if isinstance(value, float) else str(value)
+    return text if not isinstance(value, float) or abs(float(text) - value) < 1e-3 else repr(value)
 
 
 def _value(parameter: Any, text: str, known: Sequence[str] | None) -> Any:

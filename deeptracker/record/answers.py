@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data.distributed import DistributedSampler
 
+from deeptracker.conform import answers as checked
 from deeptracker.conform import build
 from deeptracker.errors import InputError
 from deeptracker.record.evaluate import evaluate, spread
@@ -117,6 +118,10 @@ class Answers:
             raise InputError("validation(): give predicted= or correct=")
         given = {"predicted": predicted, "correct": correct, "loss": loss, "confidence": confidence}
         arrays = {key: np.asarray(_host(value)) for key, value in given.items() if value is not None}
+        arrays |= {key: checked(key, arrays[key]) for key in ("predicted", "correct") if key in arrays}
+        share = arrays.get("confidence")
+        if share is not None and ((share < 0) | (share > 1 + 1e-3)).any():
+            raise InputError("validation(): confidence lies between 0 and 1")
         if target is not None:
             arrays["target"] = np.asarray(_host(target))
         if ids is not None:
@@ -162,7 +167,7 @@ class Answers:
         if "predicted" in arrays:
             row["predicted"][place] = arrays["predicted"]
         if "correct" in arrays:
-            row["correct"][place] = np.asarray(arrays["correct"]).astype(np.int8)
+            row["correct"][place] = arrays["correct"]
         else:
             answered = (row["predicted"] >= 0) & (images.target >= 0)
             row["correct"][answered] = (row["predicted"] == images.target)[answered]
