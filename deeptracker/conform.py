@@ -26,6 +26,11 @@ def declaration(group: str) -> Group:
     found = group_of(group)
     if found is None:
         raise InputError(f"the schema has no group {group!r}: see deeptracker.schema.GROUPS for the names it has")
+    for part, given in zip(found.path.split("/"), group.strip("/").split("/"), strict=True):
+        if part.startswith("<") and (given.startswith((".", "_")) or given == "zarr.json" or _unwritable(given)):
+            raise InputError(
+                f"{given[:60]!r} cannot name a {part[1:-1]}: use a short name without '.' or '_' in front"
+            )
     return found
 
 

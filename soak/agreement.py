@@ -145,8 +145,10 @@ def _answers(run: Any, truth: Truth) -> Iterator[str]:
         yield from _differ("ids", images.image.values, np.array(truth.odd.ids)[place])
     if truth.odd.classes is not None:
         yield from _differ("classes", images["class"].values.astype(object), np.array(truth.odd.classes, object))
-    accuracy = run.dataset("index/validation/validation/raw/classes").accuracy
     target = np.array(truth.odd.target)
+    if not (target >= 0).any():
+        return
+    accuracy = run.dataset("index/validation/validation/raw/classes").accuracy
     true = np.full((len(truth.passes), accuracy.sizes["class"]), np.nan)
     for (row, label), right in np.ndenumerate(true):
         known = correctness(truth)[row][(target == label) & (correctness(truth)[row] >= 0)]
@@ -156,6 +158,8 @@ def _answers(run: Any, truth: Truth) -> Iterator[str]:
 
 def _rules(run: Any, truth: Truth) -> Iterator[str]:
     """The left and the right rule, counted image by image as they are written down."""
+    if max(truth.odd.target, default=-1) < 0:
+        return
     said = run.dataset("anomalies/validation/validation/raw/classes")
     shape = (len(truth.passes), said.sizes["class"], said.sizes["k"], 2)
     left, right, answers = np.zeros(shape, np.int64), np.zeros(shape, np.int64), correctness(truth)

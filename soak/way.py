@@ -22,14 +22,14 @@ from soak.agreement import differences
 from soak.oddities import Truth
 
 
-def problems(path: Path, truth: Truth, folder: Path, *, report: bool = True) -> list[str]:
-    """What is wrong with a run, before and after its analysis; empty where all of it is right.
+def problems(path: Path, truth: Truth, folder: Path, *, thorough: bool = True) -> list[str]:
+    """What is wrong with a run; empty where all of it is right.
 
     Parameters
     ----------
     path, truth : the run, and what happened in it.
     folder : where exports go.
-    report : write the HTML report, too, which takes a second.
+    thorough : look at it before its analysis, too, one view at a time, and write report and picture: seconds more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found: list[str] = []
@@ -43,7 +43,8 @@ def problems(path: Path, truth: Truth, folder: Path, *, report: bool = True) -> 
             found.append(f"{name}: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})")
             return None
 
-    stage("recorded, shown", lambda: shown(dt.open_run(path)))
+    if thorough:
+        stage("recorded, shown", lambda: shown(dt.open_run(path)))
     run = stage("analyze", lambda: dt.analyze(path))
     if run is None:
         return found
@@ -61,13 +62,15 @@ def problems(path: Path, truth: Truth, folder: Path, *, report: bool = True) -> 
         found += stage(" ".join(command), lambda c=command: list(_command(path, c))) or []  # type: ignore[misc]
     stage("explorer", lambda: shown(run))
     found += stage("tables", lambda: list(_tables(run, truth, folder))) or []
-    for kind in (".svg", ".png", *([".html"] if report else [])):
+    for kind in (".svg", ".png", ".html") if thorough else (".svg",):
         stage(f"export {kind}", lambda k=kind: dt.export.export(run, folder / f"run{k}"))  # type: ignore[misc]
+    for name in ("overview", "layers", "validation", "cube") if thorough else ():
+        stage(f"view {name}", lambda n=name: getattr(dt.view, n)(run))  # type: ignore[misc]
     return found
 
 
 def shown(run: Any) -> None:
-    """The explorer with all its sections, and the views, as the browser would get them."""
+    """The explorer with all its sections, as the browser would get them."""
     explorer = Explorer(run)
     document = Document()
     for part in (explorer.head, explorer.band.layout):
@@ -76,8 +79,6 @@ def shown(run: Any) -> None:
         for part in section.parts:
             document.add_root(part.get_root())
     serialize_json(document.to_json())
-    for name in ("overview", "layers", "validation", "cube"):
-        getattr(dt.view, name)(run)
 
 
 def _events(run: Any, truth: Truth) -> Iterator[str]:

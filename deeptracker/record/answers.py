@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data.distributed import DistributedSampler
 
 from deeptracker.conform import answers as checked
-from deeptracker.conform import build
+from deeptracker.conform import build, declaration
 from deeptracker.errors import InputError
 from deeptracker.record.evaluate import evaluate, spread
 from deeptracker.record.ranks import Exchange
@@ -67,6 +67,7 @@ class Answers:
         """Fix the images of a set, sorted by class; see ``Recorder.images``."""
         if name in self._sets:
             raise InputError(f"images(): the set {name!r} is described already")
+        declaration(f"images/{name}")
         truth = _integers(target, "target")
         labels = np.arange(len(truth)) if ids is None else np.asarray(ids)
         if labels.shape != truth.shape:
@@ -116,6 +117,7 @@ class Answers:
         """One pass over ``view`` = set/weights; see ``Recorder.validation``."""
         if predicted is None and correct is None:
             raise InputError("validation(): give predicted= or correct=")
+        declaration(f"validation/{view}")
         given = {"predicted": predicted, "correct": correct, "loss": loss, "confidence": confidence}
         arrays = {key: np.asarray(_host(value)) for key, value in given.items() if value is not None}
         arrays |= {key: checked(key, arrays[key]) for key in ("predicted", "correct") if key in arrays}
@@ -250,9 +252,7 @@ def _integers(values: Any, what: str) -> Array:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(f"images(): {what} must be one integer an image, not {array.dtype} of shape {array.shape}")
     if array.size and not -1 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int16).max:
-        raise InputError(
-            f"images(): {what} lies between {array.min()} and {array.max()}; classes go from 0 to 32,767"
-        )
+        raise InputError(f"images(): {what} goes from {array.min()} to {array.max()}; classes from 0 to 32,767")
     return array.astype(np.int64)
 
 

@@ -78,9 +78,7 @@ def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, Array]:
             images, truth = batch[0].to(device), batch[1].to(device)
             logits = tensors(model(images))[0].float()
             if truth.shape != logits.shape[:1]:
-                raise InputError(
-                    f"the validation loader yields targets of shape {tuple(truth.shape)}: one class an image"
-                )
+                raise InputError(f"the validation loader gives targets {tuple(truth.shape)}, not one class an image")
             answer, right = judged(logits, truth)
             predicted.append(answer.cpu())
             correct.append(right.cpu())
