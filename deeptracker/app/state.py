@@ -136,8 +136,10 @@ def _default(parameter: Any) -> Any:
 
 def _text(value: Any) -> str:
     """Ten digits, or all of them where a thousandth of an iteration needs more."""
-    text = f"{value:.10g}" if isinstance(value, float) else str(value)
-    return text if not isinstance(value, float) or abs(float(text) - value) < 1e-3 else repr(value)
+    if not isinstance(value, float) or value.is_integer():
+        return f"{value:.0f}" if isinstance(value, float) else str(value)
+    text = f"{value:.10g}"
+    return text if abs(float(text) - value) < 1e-3 else repr(value)
 
 
 def _value(parameter: Any, text: str, known: Sequence[str] | None) -> Any:

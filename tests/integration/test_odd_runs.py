@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from soak.figures import Figure
+from soak.odd import attack
 from soak.oddities import Odd, record
 from soak.way import problems
 
@@ -59,3 +62,7 @@ def test_odd_run__is_right_all_the_way(name: str, tmp_path: Path) -> None:
     path = tmp_path / "rüns ☃ #1 %20 'a\"b" / "run\nof two lines"
     truth = record(CATALOGUE[name], path)
     assert problems(path, truth, tmp_path / "out", thorough=name in THOROUGH) == []
+
+
+def test_odd_runs__drawn_ones_are_right_too(tmp_path: Path, stands: Callable[[Iterable[Figure]], None]) -> None:
+    stands(attack(3, seed=4, folder=tmp_path))
