@@ -15,7 +15,7 @@ from pathlib import Path
 
 from soak.figures import Figure, markdown
 
-ATTACKS: dict[str, int] = {"odd": 80}
+ATTACKS: dict[str, int] = {"odd": 60}
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 
 

@@ -15,32 +15,14 @@ pytestmark = pytest.mark.browser
 LABELS = """() => Array.from(Bokeh.index.all_views())
   .filter(v => v.model.type == 'LinearAxis' && v.model.ticker.type == 'CustomJSTicker' && v.model.visible)
   .map(v => v.compute_labels(v.tick_coords.major[0]).items.map(item => item.text))"""
-CURVE = """() => {
-  const view = Array.from(Bokeh.index.all_views()).find(v => v.model.type == 'Figure' && v.model.toolbar.tools
-    .some(tool => tool.type == 'HoverTool' && JSON.stringify(tool.tooltips).includes('@x{0,0}')))
-  if (!view) return null
-  view.el.scrollIntoView({block: 'center'})
-  const box = view.el.getBoundingClientRect()
-  return [box.left, box.top, box.width, box.height]
-}"""
-TIP = """() => {
-  const found = []
-  const walk = node => {
-    if (node.shadowRoot) walk(node.shadowRoot)
-    for (const child of node.children ?? []) walk(child)
-    if (String(node.className).includes('bk-Tooltip')) found.push(node.shadowRoot.textContent)
-  }
-  walk(document.body)
-  return found.join(' ')
-}"""
 
 
 @pytest.mark.parametrize("first", [2**31 - 10, 2**53 - 100])
-def test_iterations__keep_every_digit_in_address_axis_chips_and_tooltips(
+def test_iterations__keep_every_digit_in_address_axis_and_chips(
     visit: Any, served: Any, tmp_path: Path, first: int
 ) -> None:
     steps = tuple(range(first, first + 100))
-    record(Odd(steps=steps, scalars={"accuracy": "usual"}), tmp_path / "run")
+    record(Odd(steps=steps), tmp_path / "run")
     analyze(tmp_path / "run")
     server = served(tmp_path / "run")
     start, stop, pin = first + 31, first + 47, first + 33
@@ -53,13 +35,5 @@ def test_iterations__keep_every_digit_in_address_axis_chips_and_tooltips(
     assert sum(start <= label <= stop for label in shown) >= 4
     assert set(shown) <= set(range(first - 1, first + 102))
     assert visit.page.locator(".chip b").all_inner_texts() == [f"iterations {start:,} – {stop:,}", f"pin {pin:,}"]
-    visit.page.get_by_role("link", name="Scalars").click()
-    visit.until(f"() => ({CURVE})()")
-    visit.settle()
-    left, top, wide, high = visit.page.evaluate(CURVE)
-    visit.page.mouse.move(left + wide / 2, top + high / 2)
-    visit.page.wait_for_timeout(500)
-    tip = visit.page.evaluate(TIP)
-    assert any(f"{step:,}" in tip for step in steps), tip
     assert visit.errors == []
     assert "Traceback" not in server.stop()
