@@ -10,7 +10,11 @@ import pandas as pd
 
 from soak.oddities import Array, Truth
 
-LONGEST = 100
+
+class Compared:
+    """How many numbers this process has compared."""
+
+    numbers = 0
 
 
 def differences(run: Any, truth: Truth) -> list[str]:
@@ -25,6 +29,7 @@ def differences(run: Any, truth: Truth) -> list[str]:
 
 def _differ(what: str, said: Any, true: Any, rtol: float = 0.0, atol: float = 0.0) -> Iterator[str]:
     said, true = np.asarray(said), np.asarray(true)
+    Compared.numbers += true.size
     if said.shape != true.shape:
         yield f"{what}: shape {said.shape}, not {true.shape}"
     elif said.dtype.kind in "iuOTU":
@@ -177,4 +182,4 @@ def _rules(run: Any, truth: Truth) -> Iterator[str]:
     yield from _differ("right rule", said["right"].values, right)
 
 
-__all__ = ["correctness", "differences", "expected"]
+__all__ = ["Compared", "correctness", "differences", "expected"]

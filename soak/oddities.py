@@ -160,8 +160,8 @@ class Net(nn.Module):
         return last(first(x).flatten(1))  # type: ignore[misc,no-any-return]
 
 
-def record(odd: Odd, path: Path, seed: int = 0, **options: Any) -> Truth:
-    """Train and record; returns what is true."""
+def record(odd: Odd, path: Path, seed: int = 0, halfway: Callable[[], None] | None = None) -> Truth:
+    """Train and record; returns what is true. ``halfway`` is called while the recorder goes on."""
     torch.manual_seed(seed)
     random, truth, model = np.random.default_rng(seed), Truth(odd), Net(odd)
     first, last = (model._modules[name] for name in odd.layers)
@@ -176,7 +176,7 @@ def record(odd: Odd, path: Path, seed: int = 0, **options: Any) -> Truth:
     with (
         _clock(odd.clock),
         redirect_stderr(StringIO()),
-        dt.Recorder(path, model, optimizer=optimizer, every=odd.every, strict=True, **options) as recorder,
+        dt.Recorder(path, model, optimizer=optimizer, every=odd.every, strict=True) as recorder,
     ):
         if odd.each:
             recorder.images(target=target, classes=odd.classes, ids=None if odd.ids is None else np.array(odd.ids))
@@ -197,6 +197,9 @@ def record(odd: Odd, path: Path, seed: int = 0, **options: Any) -> Truth:
                 truth.scalars[name].append(LOSSES[kind](i))
             recorder.log(step, **{name: values[-1] for name, values in truth.scalars.items()})
             recorder.step(step, loss=truth.losses[-1])
+            if halfway is not None and i == len(odd.steps) // 2:
+                recorder.flush()
+                halfway()
             if odd.each and i % odd.each == 0:
                 truth.passes.append(step)
                 given = ANSWERS[odd.answers](target, random, i)
