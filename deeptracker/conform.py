@@ -26,6 +26,11 @@ def declaration(group: str) -> Group:
     found = group_of(group)
     if found is None:
         raise InputError(f"the schema has no group {group!r}: see deeptracker.schema.GROUPS for the names it has")
+    for part, given in zip(found.path.split("/"), group.strip("/").split("/"), strict=True):
+        if part.startswith("<") and (given.startswith((".", "_")) or given == "zarr.json" or _unwritable(given)):
+            raise InputError(
+                f"{given[:60]!r} cannot name a {part[1:-1]}: use a short name without '.' or '_' in front"
+            )
     return found
 
 
@@ -43,9 +48,57 @@ def variable(group: str, name: str) -> Variable:
     if declared.open_to is None:
         known = ", ".join(item.name for item in declared.variables)
         raise InputError(f"group {group!r} has no variable {name!r}: it holds {known}")
-    if not name or "/" in name or name.startswith(("_", ".")) or name in declared.open_to:
-        raise InputError(f"{name!r} cannot name a scalar: use a plain name without '/', '.' or '_' in front")
+    # Axes of the group have arrays of their own; and a name is one of a file: not Zarr's, nor longer than disks take.
+    taken = {"zarr.json", *(dim for item in declared.variables for dim in item.dims)}
+    if not name or "/" in name or name.startswith(("_", ".")) or name in taken or _unwritable(name):
+        shown = name if len(name) <= 60 else f"{name[:60]}…"
+        raise InputError(f"{shown!r} cannot name a scalar: use a short, plain name without '/', '.' or '_' in front")
     return Variable(name, declared.open_to, "float64", "1", "as logged by the user", optional=True)
+
+
+def _unwritable(name: str) -> bool:
+    try:
+        return len(name.encode()) > 200 or not name.isprintable()
+    except UnicodeEncodeError:
+        return True
+
+
+def position(value: Any, what: str = "step") -> int:
+    """A place on a growing axis: a whole number from 0 to 2⁵³ − 1, of whatever type.
+
+    Past that neither JSON nor an axis of a figure tells one iteration from the next, and below 0 means "never".
+
+    Raises
+    ------
+    InputError
+        It is none.
+    """
+    try:
+        number = int(value) if float(value).is_integer() and int(value) == value else -1
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = -1
+    if not 0 <= number < 2**53:
+        raise InputError(f"{what} {value!r} is no whole number from 0 to 9,007,199,254,740,991 (2^53 − 1)")
+    return number
+
+
+def answers(name: str, values: Any) -> np.ndarray[Any, Any]:
+    """What ``predicted`` or ``correct`` of a validation pass become in the store; NaN is −1: no answer.
+
+    Raises
+    ------
+    InputError
+        A value is no whole number, or none that the declared type holds: NumPy would wrap it round in silence.
+    """
+    given = np.asarray(values)
+    most = 1 if name == "correct" else np.iinfo(np.int16).max
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"{name} must be one number an image, not {given.dtype}")
+    known = np.where(np.isnan(given), -1, given) if given.dtype.kind == "f" else given
+    wrong = (known < -1) | (known > most) | (known != np.floor(known)) if known.dtype.kind != "b" else known & False
+    if wrong.any():
+        raise InputError(f"{name} {known[wrong][0]} is no whole number from 0 to {most:,} (−1 or NaN: not evaluated)")
+    return known.astype(np.int8 if name == "correct" else np.int16)
 
 
 def numpy_dtype(declared: Variable) -> np.dtype[Any]:
@@ -206,4 +259,4 @@ def build(
     return dataset
 
 
-__all__ = ["build", "check", "check_row", "declaration", "numpy_dtype", "variable"]
+__all__ = ["answers", "build", "check", "check_row", "declaration", "numpy_dtype", "position", "variable"]

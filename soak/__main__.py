@@ -18,11 +18,12 @@ from soak.figures import Figure, markdown
 ATTACKS: dict[str, int] = {
     "kills": 300,
     "power": 200,
-    "disks": 240,
+    "disks": 100,
     "buckets": 10,
-    "readers": 2000,
-    "analyses": 10,
+    "readers": 1000,
+    "analyses": 6,
     "injuries": 1000,
+    "odd": 60,
 }
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 

@@ -81,7 +81,31 @@ def _drift2(layers: Layers) -> Array:
 
 
 def _counted(letter: str) -> Lift:
-    return lambda layers: np.where(np.isnan(layers[f"{letter}_mean"]), 0.0, layers.parameters)
+    """Finite values of each layer. How many of ``nonfinite`` are gradients is not stored, but (norm / rms)² is their
+    number, and of a layer of zeros alone the share of zeros tells it.
+    """
+
+    def lift(layers: Layers) -> Array:
+        norm, rms, lost = layers[f"{letter}_norm2"], layers[f"{letter}_rms"], layers["nonfinite"]
+        told = np.isfinite(norm) & (rms > 0)
+        counted = np.divide(norm, rms, out=np.zeros_like(norm), where=told) ** 2
+        counted = np.where(norm == 0, layers[f"{letter}_zero_fraction"] * layers.parameters, counted)
+        counted = np.where(np.isinf(norm) | (lost == 0), layers.parameters, np.rint(counted))
+        kept = np.clip(counted, np.maximum(layers.parameters - lost, 1), layers.parameters)
+        return np.where(np.isnan(layers[f"{letter}_mean"]), 0.0, kept)
+
+    return lift
+
+
+def _whole(letter: str) -> Lift:
+    """All values of each layer, finite or not: what shares of zeros are of."""
+    return lambda layers: np.where(np.isnan(layers[f"{letter}_zero_fraction"]), 0.0, layers.parameters)
+
+
+def _lacking(layers: Layers) -> Array:
+    """Whether some, but not all weights of a layer are finite."""
+    counted = _counted("w")(layers)
+    return ((counted > 0) & (counted < layers.parameters)).astype(np.float64)
 
 
 def _weighted(name: str) -> Lift:
@@ -125,10 +149,12 @@ def _parts() -> dict[str, LevelPart]:
             lambda layers: np.where(np.isnan(layers["w_norm2"]), np.nan, layers.init_norm2**2), "square"
         ),
         "nonfinite": LevelPart(_stored("nonfinite"), "sum"),
+        "lacking": LevelPart(_lacking, "sum"),
     }
     for letter in "wg":
         parts |= {
             f"{letter}_count": LevelPart(_counted(letter), "count"),
+            f"{letter}_whole": LevelPart(_whole(letter), "count"),
             f"{letter}_min": LevelPart(_stored(f"{letter}_min"), "min"),
             f"{letter}_max": LevelPart(_stored(f"{letter}_max"), "max"),
             f"{letter}_moments": LevelPart(_moments(letter), "moments"),
@@ -151,7 +177,7 @@ def _statistics() -> tuple[Statistic, ...]:
             Statistic(f"{letter}_norm1", (f"{letter}_absolute",), lambda total: total),
             Statistic(f"{letter}_norm2", (square,), np.sqrt),
             Statistic(f"{letter}_rms", (square, f"{letter}_count"), _root_ratio),
-            Statistic(f"{letter}_zero_fraction", (f"{letter}_zeros", f"{letter}_count"), _ratio),
+            Statistic(f"{letter}_zero_fraction", (f"{letter}_zeros", f"{letter}_whole"), _ratio),
         ]
     return (
         *rows,
@@ -167,7 +193,11 @@ def _statistics() -> tuple[Statistic, ...]:
             lambda dot, now, before: np.clip(_ratio(dot, np.sqrt(now * before)), -1, 1),
         ),
         Statistic("update_angle", ("update_square", "w_square", "previous_square"), _angle),
-        Statistic("rotation_from_init", ("drift_square", "w_square", "init_square"), _angle),
+        Statistic(
+            "rotation_from_init",
+            ("drift_square", "w_square", "init_square", "lacking"),
+            lambda drift, now, init, lacking: np.where(lacking > 0, np.nan, _angle(drift, now, init)),
+        ),
         Statistic("nonfinite", ("nonfinite",), lambda total: total),
     )
 
@@ -191,8 +221,8 @@ def merge_layers(layers: Layers, group: npt.NDArray[np.integer], groups: int) ->
 
     Notes
     -----
-    Accumulated in float64; mean and deviation by pairwise merge (Chan, Golub & LeVeque 1983). Weights of a layer
-    count as ``parameters`` even where some are not finite: how many of ``nonfinite`` are gradients is not stored.
+    Accumulated in float64; mean and deviation by pairwise merge (Chan, Golub & LeVeque 1983). ``rotation_from_init``
+    is NaN where some weights of a layer are not finite: how long the others were at construction is not stored.
     """
     merged = {name: _merge(part, layers, group, groups) for name, part in LEVEL_PARTS.items()}
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):

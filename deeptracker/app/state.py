@@ -135,7 +135,11 @@ def _default(parameter: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    """Ten digits, or all of them where a thousandth of an iteration needs more."""
+    if not isinstance(value, float) or value.is_integer():
+        return f"{value:.0f}" if isinstance(value, float) else str(value)
+    text = f"{value:.10g}"
+    return text if abs(float(text) - value) < 1e-3 else repr(value)
 
 
 def _value(parameter: Any, text: str, known: Sequence[str] | None) -> Any:

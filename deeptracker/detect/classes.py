@@ -173,7 +173,7 @@ def _own_scale(z: Array) -> Array:
 
 def class_level(classes: int, passes_per_1000: float, false_per_1000: float) -> float:
     """Score above which a class is an alarm: tail of Student t with 20 degrees, over all tests of a pass."""
-    tests = classes * 2 * len(RULES) * max(passes_per_1000, 1e-9)
+    tests = max(classes, 1) * 2 * len(RULES) * max(passes_per_1000, 1e-9)  # a set without images has no classes
     return float(stats.t.isf(min(false_per_1000 / tests, 0.5), _FREEDOM))
 
 

@@ -88,7 +88,7 @@ def _lasts(series: Array, record: int) -> bool:
         return True
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         old, new, then = np.nanmedian(before, 0), series[record], np.nanmedian(after, 0)
-    return bool(np.nanmedian(np.abs(then - new) - np.abs(then - old)) < 0)
+        return not np.nanmedian(np.abs(then - new) - np.abs(then - old)) >= 0  # no update after it: nothing undoes it
 
 
 def few_events(run: Run) -> list[dict[str, Any]]:

@@ -36,7 +36,8 @@ def jumps(log_rate: Array) -> npt.NDArray[np.int64]:
     change that goes on in the same direction but more slowly (the start of a linear warm-up). NaN and −inf (η = 0)
     give none.
     """
-    change = np.diff(log_rate, prepend=log_rate[:1])
+    with np.errstate(invalid="ignore"):  # −inf from −inf: the rate stays at zero
+        change = np.diff(log_rate, prepend=log_rate[:1])
     change[~np.isfinite(change)] = 0
     found = []
     for t in range(2, len(change)):
@@ -64,7 +65,7 @@ def rate_events(rate: Array) -> list[RateEvent]:
         spike = rise > 0 and (rise >= _SPIKE or (undone is not None and undone - t <= soon))
         if spike and undone is not None:
             belongs.update(int(s) for s in positions if t < s <= undone)
-        events.append(RateEvent(t, float(np.exp(rise)), bool(spike), undone if spike else None))
+        events.append(RateEvent(t, float(np.exp(min(rise, 700.0))), bool(spike), undone if spike else None))
     return events
 
 

@@ -146,7 +146,7 @@ def _rates(run: Run) -> list[tuple[int, RateEvent]]:
 
 def _has_classes(run: Run, view: str) -> bool:
     images = f"images/{view.split('/')[0]}"
-    return run.has(images) and bool((run.dataset(images)["target"].values >= 0).all())
+    return run.has(images) and bool((run.dataset(images)["target"].values >= 0).any())
 
 
 def _names(run: Run, answers: list[Answers]) -> Names:

@@ -27,8 +27,9 @@ def table(run: Any, path: str | Path, *, group: str | None = None) -> Path:
     ----------
     run : an opened run.
     path : file ending in ``.parquet`` or ``.csv``.
-    group : any group of the run; variables that have not all of its two first axes' names are left out. Default:
-        statistics of layers, of a run without them its answers, else its scalars.
+    group : any group of the run; variables with further axes than its first two are left out, unless all have (a
+        bin's min, mean and max of each filter). Default: statistics of layers, of a run without them its answers,
+        else its scalars.
 
     Returns
     -------
@@ -48,7 +49,9 @@ def table(run: Any, path: str | Path, *, group: str | None = None) -> Path:
     dataset = opened(run, group)
     # An axis without entries (the learning rates of a run that knows none) takes only its own variables away.
     filled = [v.dims for v in dataset.data_vars.values() if v.size]
-    dims = max(filled, key=len, default=())[:2]
+    longest = max(filled, key=len, default=())
+    # Where none has just the first two (a bin's min, mean and max of each filter), a row has a label of each axis.
+    dims = longest if longest[:2] not in filled else longest[:2]
     names = [str(n) for n, v in dataset.data_vars.items() if set(v.dims) <= set(dims) and v.dims]
     if not names or any(dataset.sizes[d] == 0 for d in dims):
         raise InputError(f"{run.path}: {group} has no rows to export")

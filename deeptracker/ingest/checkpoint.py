@@ -124,7 +124,7 @@ def _first(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None or value != int(value) else int(value)
+    return int(value) if value is not None and float(value).is_integer() else None
 
 
 def _read_optimizer(found: Checkpoint, state: Any, say: Say) -> None:

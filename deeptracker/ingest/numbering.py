@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from deeptracker.conform import position
 from deeptracker.errors import InputError
 from deeptracker.ingest.checkpoint import Checkpoint
 from deeptracker.ingest.outcome import Outcome
@@ -69,9 +70,7 @@ class Numbering:
         if found is None:
             raise InputError(f"has no {rule.split(' in')[0]}, unlike the first of the series")
         value = found * self._factor if self.epochs and self._factor else found
-        if value != int(value) or value < 0:
-            raise InputError(f"its iteration {value:g} is no whole number from 0 on")
-        iteration, last = int(value), max(self._taken, default=-1)
+        iteration, last = position(value, "its iteration"), max(self._taken, default=-1)
         if iteration in self._taken:
             raise InputError(f"iteration {iteration} again, after {self._taken[iteration]}")
         if iteration < last:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deeptracker.conform import answers as _checked
 from deeptracker.conform import build
 from deeptracker.errors import InputError
 from deeptracker.ingest.arrays import load
@@ -172,18 +173,16 @@ def _pass(target: Array, answers: Mapping[str, Array], scores: Array | None, log
         evaluated = ~np.isnan(scores).any(axis=1)
         if "predicted" not in answers:
             ties = int(((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1)[evaluated].sum())
-        predicted[evaluated] = scores[evaluated].argmax(axis=1)
+        predicted[evaluated] = _checked("predicted", scores[evaluated].argmax(axis=1))
         with np.errstate(divide="ignore"):
             shifted = scores - scores.max(axis=1, keepdims=True) if logits else np.log(scores)
         fits = known & (target < scores.shape[1])
         chosen = np.where(fits, np.take_along_axis(shifted, np.where(fits, target, 0)[:, None], 1)[:, 0], np.nan)
         loss = np.log(np.exp(shifted).sum(axis=1)) - chosen if logits else -chosen
     if "predicted" in answers:
-        given = answers["predicted"].astype(np.float64)
-        predicted = np.where(np.isfinite(given), given, -1).astype(np.int16)
+        predicted = _checked("predicted", answers["predicted"])
     if "correct" in answers:
-        given = answers["correct"].astype(np.float64)
-        correct = np.where(np.isfinite(given), given, -1).astype(np.int8)
+        correct = _checked("correct", answers["correct"])
     else:
         answered = known & (predicted >= 0)
         correct[answered] = (predicted == target)[answered]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deeptracker.errors import InputError
+from deeptracker.conform import position
 from deeptracker.ingest.outcome import Outcome
 from deeptracker.schema.recorded import SCALARS
 from deeptracker.sink import Sink
@@ -25,6 +25,7 @@ _RATE = (
 )  # fmt: skip
 _EPOCH = ("epoch", "train epoch")
 _OWN = {variable.name for variable in SCALARS.variables}
+_TAKEN = {*_OWN, "zarr.json", *(dim for variable in SCALARS.variables for dim in variable.dims)}
 
 
 class Scalars:
@@ -105,8 +106,13 @@ class Scalars:
         for tag in self._names:
             if tag in out:
                 continue
-            name = re.sub(r"[/\s]+", ".", tag).strip("._") or "scalar"
-            while name in out.values() or name in _OWN or name in SCALARS.variables[0].dims:
+            name = (
+                "".join(c for c in re.sub(r"[/\s]+", ".", tag) if c.isprintable())
+                .encode()[:160]
+                .decode("utf-8", "ignore")
+            )
+            name = name.strip("._") or "scalar"
+            while name in out.values() or name in _TAKEN:
                 name += "_logged"
             out[tag] = name
         return out
@@ -118,11 +124,9 @@ def whole(value: float, where: str) -> int:
     Raises
     ------
     InputError
-        It is none, or negative.
+        It is none, negative, or past 2⁵³ − 1.
     """
-    if not np.isfinite(value) or value != int(value) or value < 0:
-        raise InputError(f"{where}: iteration {value!r} is no whole number from 0 on")
-    return int(value)
+    return position(value, f"{where}: iteration")
 
 
 __all__ = ["Scalars", "whole"]

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from deeptracker.record.evaluate import judged
+
 Answers = dict[str, torch.Tensor]
 
 _LOGITS = ("logits", "preds", "predictions", "predicted", "y_hat")
@@ -24,7 +26,8 @@ def answers_of(outputs: Any, target: Any) -> Answers | None:
 
     Returns
     -------
-    ``predicted`` and ``target`` (image,) int64, ``loss`` (image,) float32: cross-entropy in nat. On the host.
+    ``predicted`` and ``target`` (image,) int64, ``loss`` (image,) float32: cross-entropy in nat; from logits also
+    ``correct``, see ``judged``. On the host.
     """
     given, truth = _tensor(outputs), _tensor(target)
     if given is None or truth is None or truth.ndim != 1 or not _whole(truth) or len(given) != len(truth):
@@ -37,7 +40,8 @@ def answers_of(outputs: Any, target: Any) -> Answers | None:
     known = (truth >= 0) & (truth < given.shape[1])
     loss = nn.functional.cross_entropy(given.float(), torch.where(known, truth, 0), reduction="none")
     loss = torch.where(known, loss, torch.nan)
-    return {"predicted": given.argmax(1).cpu(), "target": truth.cpu(), "loss": loss.cpu()}
+    predicted, correct = judged(given, truth)
+    return {"predicted": predicted.cpu(), "correct": correct.cpu(), "target": truth.cpu(), "loss": loss.cpu()}
 
 
 def handed_out(outputs: Any, batch: Any, seen: Any = None) -> Answers | None:

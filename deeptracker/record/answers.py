@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.utils.data.distributed import DistributedSampler
 
-from deeptracker.conform import build
+from deeptracker.conform import answers as checked
+from deeptracker.conform import build, declaration
 from deeptracker.errors import InputError
 from deeptracker.record.evaluate import evaluate, spread
 from deeptracker.record.ranks import Exchange
@@ -66,14 +67,15 @@ class Answers:
         """Fix the images of a set, sorted by class; see ``Recorder.images``."""
         if name in self._sets:
             raise InputError(f"images(): the set {name!r} is described already")
+        declaration(f"images/{name}")
         truth = _integers(target, "target")
         labels = np.arange(len(truth)) if ids is None else np.asarray(ids)
         if labels.shape != truth.shape:
             raise InputError(f"images(): {len(labels)} ids for {len(truth)} targets")
-        if len(np.unique(labels)) != len(labels):
-            raise InputError("images(): ids are not unique")
         if labels.dtype.kind not in "iu":
             labels = np.array(labels.tolist(), "U")
+        if len(np.unique(labels)) != len(labels):
+            raise InputError("images(): ids are not unique")
         known = list(classes) if classes is not None else [str(i) for i in range(int(truth.max(initial=-1)) + 1)]
         if len(truth) and int(truth.max()) >= len(known):
             raise InputError(f"images(): target {int(truth.max())} has no name among {len(known)} classes")
@@ -115,8 +117,13 @@ class Answers:
         """One pass over ``view`` = set/weights; see ``Recorder.validation``."""
         if predicted is None and correct is None:
             raise InputError("validation(): give predicted= or correct=")
+        declaration(f"validation/{view}")
         given = {"predicted": predicted, "correct": correct, "loss": loss, "confidence": confidence}
         arrays = {key: np.asarray(_host(value)) for key, value in given.items() if value is not None}
+        arrays |= {key: checked(key, arrays[key]) for key in ("predicted", "correct") if key in arrays}
+        share = arrays.get("confidence")
+        if share is not None and ((share < 0) | (share > 1 + 1e-3)).any():
+            raise InputError("validation(): confidence lies between 0 and 1")
         if target is not None:
             arrays["target"] = np.asarray(_host(target))
         if ids is not None:
@@ -162,7 +169,7 @@ class Answers:
         if "predicted" in arrays:
             row["predicted"][place] = arrays["predicted"]
         if "correct" in arrays:
-            row["correct"][place] = np.asarray(arrays["correct"]).astype(np.int8)
+            row["correct"][place] = arrays["correct"]
         else:
             answered = (row["predicted"] >= 0) & (images.target >= 0)
             row["correct"][answered] = (row["predicted"] == images.target)[answered]
@@ -204,7 +211,8 @@ class Answers:
         name = view.split("/")[0]
         if name not in self._sets and sink.get(f"images/{name}") is None:
             self.images(name, answers["target"])
-        self._record(sink, view, step, {"predicted": answers["predicted"], "loss": answers["loss"]})
+        given = {"predicted": checked("predicted", answers["predicted"]), "correct": answers["correct"]}
+        self._record(sink, view, step, {**given, "loss": answers["loss"]})
 
     @staticmethod
     def _places(images: ValidationSet, name: str, size: int, ids: npt.ArrayLike | None) -> Array:
@@ -243,6 +251,8 @@ def _integers(values: Any, what: str) -> Array:
     array = np.asarray(_host(values))
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(f"images(): {what} must be one integer an image, not {array.dtype} of shape {array.shape}")
+    if array.size and not -1 <= int(array.min()) <= int(array.max()) <= np.iinfo(np.int16).max:
+        raise InputError(f"images(): {what} goes from {array.min()} to {array.max()}; classes from 0 to 32,767")
     return array.astype(np.int64)
 
 
@@ -252,6 +262,10 @@ def _pictures(values: Any, count: int) -> Array:
         array = array[..., None]
     if array.ndim != 4 or len(array) != count or array.shape[-1] not in (1, 3, 4):
         raise InputError(f"images(): thumbnails must be ({count}, y, x) or ({count}, y, x, band), not {array.shape}")
+    if 0 in array.shape[1:]:
+        raise InputError(f"images(): thumbnails of {array.shape[1]} × {array.shape[2]} pixels show nothing")
     if array.dtype.kind == "f":
         array = np.clip(np.nan_to_num(array) * 255, 0, 255).round()
+    elif array.size and not 0 <= int(array.min()) <= int(array.max()) <= 255:
+        raise InputError(f"images(): thumbnails hold {array.min()} to {array.max()}; give 0 to 255, or floats to 1")
     return array.astype(np.uint8)

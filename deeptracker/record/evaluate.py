@@ -54,8 +54,9 @@ def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, Array]:
 
     Returns
     -------
-    ``predicted``, ``target`` (image,) integers and ``loss`` (image,) float32, cross-entropy in nat, in the order of
-    the loader; with a ``DistributedSampler`` also ``ids``, the positions in the data set that this rank evaluated.
+    ``predicted`` and ``correct`` as ``judged`` has them, ``target`` (image,) integers and ``loss`` (image,) float32,
+    cross-entropy in nat, in the order of the loader; with a ``DistributedSampler`` also ``ids``, the positions in the
+    data set that this rank evaluated.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, Array]:
         raise InputError("the validation loader shuffles: images could not be followed; give one with shuffle=False")
     model = unwrapped(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    predicted, target, loss = [], [], []
+    predicted, correct, target, loss = [], [], [], []
     with untouched(model):
         positions = list(sampler) if shared else []
         for batch in loader:
@@ -76,26 +77,39 @@ def evaluate(model: nn.Module, loader: Iterable[Any]) -> dict[str, Array]:
                 raise InputError("the validation loader must yield (images, targets); or call recorder.validation(…)")
             images, truth = batch[0].to(device), batch[1].to(device)
             logits = tensors(model(images))[0].float()
-            predicted.append(logits.argmax(1).cpu())
+            if truth.shape != logits.shape[:1]:
+                raise InputError(f"the validation loader gives targets {tuple(truth.shape)}, not one class an image")
+            answer, right = judged(logits, truth)
+            predicted.append(answer.cpu())
+            correct.append(right.cpu())
             loss.append(nn.functional.cross_entropy(logits, truth, reduction="none").cpu())
             target.append(truth.cpu())
     if not predicted:
         raise InputError("the validation loader is empty")
-    parts = {"predicted": predicted, "target": target, "loss": loss}
+    parts = {"predicted": predicted, "correct": correct, "target": target, "loss": loss}
     answers: dict[str, Array] = {name: torch.cat(values).numpy() for name, values in parts.items()}
     if shared:
         answers["ids"] = np.array(positions[: len(answers["predicted"])], np.int64)
     return answers
 
 
+def judged(logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Class of the largest logit of each image, and whether it is right (1, 0; −1 where there is no true class).
+
+    Of NaN ``argmax`` makes the class that it meets first, and some images would be right by it: −1 and wrong.
+    """
+    predicted = torch.where(logits.isnan().any(1), -1, logits.argmax(1))
+    return predicted, torch.where(truth >= 0, (predicted == truth).to(torch.int8), -1)
+
+
 def spread(answers: dict[str, Array], count: int) -> dict[str, Array]:
     """Answers with ``ids`` as positions, over all ``count`` images: −1 or NaN where no rank evaluated one."""
     places = answers["ids"]
     out: dict[str, Array] = {}
-    for name, fill in (("predicted", -1), ("target", -1), ("loss", np.nan)):
+    for name, fill in (("predicted", -1), ("correct", -1), ("target", -1), ("loss", np.nan)):
         out[name] = np.full(count, fill, answers[name].dtype)
         out[name][places] = answers[name]
     return out
 
 
-__all__ = ["evaluate", "spread", "untouched"]
+__all__ = ["evaluate", "judged", "spread", "untouched"]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from deeptracker.conform import position
 from deeptracker.errors import InputError, MissingExtraError
 from deeptracker.recording.guard import Guard, say
 from deeptracker.recording.resuming import settle
@@ -143,14 +144,18 @@ class Recorder:
     ) -> None:
         """Record an iteration, once after ``optimizer.step()``, before or after ``zero_grad()``.
 
-        ``loss`` is detached. ``batch_ids`` (int64) and ``batch_labels`` (int32) are one value a sample.
+        ``step`` increases, below 2⁵³. ``loss`` is detached. ``batch_ids``, ``batch_labels``: one integer a sample.
         """
-
         batch = None if batch_ids is None and batch_labels is None else (batch_ids, batch_labels)
         before = self._snapshots.records
-        self._guard(lambda: self._begin(step))
-        self._guard(lambda: self._snapshots.step(self._sink, step, loss, batch))
-        self._guard(self._sink.check)
+
+        def record() -> None:
+            at = position(step)
+            store = self._snapshots.step
+            for work in (lambda: self._begin(at), lambda: store(self._sink, at, loss, batch), self._sink.check):
+                self._guard(work)
+
+        self._guard(record)
         spent = self.seconds + self._sink.background_seconds
         if self._plan.overhead.note(spent, self._snapshots.records > before):
             self._guard(lambda: self._change_stride(step))
@@ -160,13 +165,10 @@ class Recorder:
 
         ``loss`` is taken here, too, where ``step`` was called without one.
         """
-        self._guard(lambda: self._snapshots.scalars.note(step, scalars))
+        self._guard(lambda: self._snapshots.scalars.note(position(step), scalars))
 
     def describe(self, **settings: Any) -> None:
-        """Keep settings of the training as the attribute ``config`` of the run; before its first row.
-
-        Values must be JSON-able.
-        """
+        """Keep settings (JSON-able) of the training as the attribute ``config`` of the run; before its first row."""
         self._guard(lambda: self._snapshots.config.update(settings))
 
     def images(
@@ -205,14 +207,14 @@ class Recorder:
     ) -> None:
         """Record the answers of one validation pass, one value an image, in the order of ``images`` or of ``ids``.
 
-        ``predicted`` is a class (−1 = not evaluated); ``correct`` is for tasks without one class per image;
-        ``confidence`` of the true class is stored as loss = −log(confidence).
+        ``predicted`` is a class up to 32,767 (−1, NaN = not evaluated); ``correct``, 0 or 1, is for tasks without one
+        class per image; ``confidence`` of the true class is stored as loss = −log(confidence).
         """
 
         def record() -> None:
-            self._begin(step)
+            self._begin(at := position(step))
             self._answers.record(
-                self._sink, f"{name}/{weights}", step,
+                self._sink, f"{name}/{weights}", at,
                 predicted=predicted, correct=correct, loss=loss, confidence=confidence, target=target, ids=ids,
             )  # fmt: skip
 
@@ -236,8 +238,8 @@ class Recorder:
         """
 
         def record() -> None:
-            self._begin(step)
-            self._answers.evaluate(self._sink, f"{name}/{weights}", step, model or self._model, loader)
+            self._begin(at := position(step))
+            self._answers.evaluate(self._sink, f"{name}/{weights}", at, model or self._model, loader)
 
         self._guard(record)
         self._guard.excused = self._answers.evaluation_seconds

@@ -61,7 +61,7 @@ _NORMALISATION = tuple(
     )
 )
 
-STEPS = Variable("steps", ("iteration",), "int32", "optimizer steps", "steps since the previous row of this group")
+STEPS = Variable("steps", ("iteration",), "int64", "optimizer steps", "steps since the previous row of this group")
 
 
 def _quartiles(axis: str) -> tuple[Variable, ...]:

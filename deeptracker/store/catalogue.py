@@ -51,7 +51,10 @@ def _moment(seconds: object) -> str:
     """Seconds since 1970 as ISO 8601 in UTC; empty where a recording did not say."""
     if not isinstance(seconds, int | float) or not seconds:
         return ""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # a clock that was set to no year that there is
+        return ""
 
 
 def list_runs(folder: str | Path | Place) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from deeptracker.store.place import Place
 from deeptracker.store.positions import positions
 from deeptracker.store.remarks import REMARKS
 from deeptracker.store.rescue import Lost, merged, rescue_file, rescue_tail
-from deeptracker.store.shards import describe_array, fill_of
+from deeptracker.store.shards import LATE, describe_array, fill_of
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages, save_stages
 from deeptracker.store.tables import ARRAYS
@@ -84,7 +84,7 @@ def _sweep(folder: Place, commit: Commit) -> None:
         (folder / TAIL).drop([child.name for child in (folder / TAIL).iterdir() if child.name not in named])
     tables = {making_folder(folder, *item) for item in commit.tables.items()}
     for child in (folder / MAKING).iterdir() if (folder / MAKING).is_dir() else ():
-        if child not in tables:
+        if child not in tables and not child.name.startswith(LATE):
             child.remove()
     remove_thinned(folder, commit)
 
@@ -245,8 +245,11 @@ def _derived(folder: Place, commit: Commit, findings: list[Finding]) -> list[Fin
 def _drop_stages(folder: Place, broken: set[str]) -> None:
     stages = {} if "" in broken else load_stages(folder)
     save_stages(folder, {name: entry for name, entry in stages.items() if name not in broken})
-    for name in broken - {""}:
+    for name in broken & set(stages):
         folder.joinpath(LOG, name).remove()
+        # What comes next gets a number of its own: somebody may have this one open.
+        for place in (folder.joinpath(LOG, name), folder.joinpath(LOG, name, str(stages[name]["version"]))):
+            make_group(place, {})
 
 
 __all__ = ["mend"]

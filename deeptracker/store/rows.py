@@ -106,8 +106,9 @@ class Rows:
         Raises
         ------
         InputError
-            The position does not increase, or names or shapes differ from the first row's.
+            The position is no whole number, does not increase, or names or shapes differ from the first row's.
         """
+        position = conform.position(position, f"{self.group}: {self.axis}")
         if self.last is not None and position <= self.last:
             raise InputError(
                 f"{self.group}: {self.axis} {position} does not come after {self.last}: "

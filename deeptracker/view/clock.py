@@ -118,7 +118,8 @@ if (time) {
   return `${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
 }
 const near = Math.abs(value - Math.round(value)) < 1e-6 * Math.max(1, Math.abs(value)) ? Math.round(value) : value
-return (+near.toPrecision(9)).toLocaleString('en-US', {maximumFractionDigits: 3})
+const shown = Number.isInteger(near) ? near : +near.toPrecision(9)  // an iteration keeps all its digits
+return shown.toLocaleString('en-US', {maximumFractionDigits: 3})
 """
 )
 

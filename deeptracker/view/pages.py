@@ -194,10 +194,11 @@ def missing_validation(run: Any) -> str:
 def missing_cube(run: Any) -> str:
     """Why there is no cube, or an empty string."""
     view = first_set(run)
-    if view is not None and run.has(f"correlation/validation/{view}/front"):
-        return ""
     if view is None:
         return "Without answers to images there is nothing to relate the layers to."
+    if run.has(f"correlation/validation/{view}/front"):
+        passes = sizes(run, f"correlation/validation/{view}/passes")
+        return "" if passes["class"] else "The set has no images: there is nothing to relate the layers to."
     if not run.has("filters/dense"):
         return "Without filters there is nothing to relate the classes to."
     if run.has("anomalies/events") and not run.has(f"anomalies/validation/{view}/classes"):

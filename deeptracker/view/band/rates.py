@@ -23,7 +23,7 @@ def rates(run: Any, timeline: Timeline, whole: Range1d) -> Any:
     if not pieces:
         plot.quad([], [], [], [])  # a figure without any glyph makes Bokeh warn
         return plot
-    sizes = np.log10([max(rate, 1e-12) for _, _, rate in pieces])
+    sizes = np.log10([min(max(rate, 1e-12), 1e12) if rate > 0 else 1e-12 for _, _, rate in pieces])  # NaN: as zero
     share = (sizes - sizes.min()) / (np.ptp(sizes) or 1.0)
     width = timeline.full[1] - timeline.full[0]
     text = [
@@ -63,7 +63,7 @@ def rate_pieces(run: Any, stop: float) -> list[tuple[float, float, float]]:
     found = read(run, "scalars", ["learning_rate"], pixels=EVERY, select={"param_group": slice(0, 1)})
     values = np.asarray(found["learning_rate"].values[0, :, 0], dtype=np.float64)
     at = np.asarray(found["iteration"].values, dtype=np.float64)
-    starts = np.flatnonzero(np.r_[True, ~np.isclose(values[1:], values[:-1], rtol=1e-3, atol=0)])
+    starts = np.flatnonzero(np.r_[True, ~np.isclose(values[1:], values[:-1], rtol=1e-3, atol=0, equal_nan=True)])
     if len(starts) > MOST_RATES:
         starts = np.unique(np.linspace(0, len(values) - 1, 2 * MOST_RATES).astype(int))
     ends = np.r_[at[starts[1:]], stop]
