@@ -97,7 +97,7 @@ def socket_status(port: int, origin: str, host: str) -> int:
 def test_server__a_foreign_origin_is_turned_away_even_where_the_host_agrees(analysed: Run) -> None:
     with running(analysed.path) as port:
         assert socket_status(port, "evil.example", f"127.0.0.1:{port}") == 403
-        assert socket_status(port, f"evil.example:{port}", f"evil.example:{port}") == 403  # DNS rebinding
+        assert socket_status(port, f"evil.example:{port}", f"evil.example:{port}") == 421  # DNS rebinding
         assert socket_status(port, f"127.0.0.1:{port}", f"127.0.0.1:{port}") != 403
 
 
