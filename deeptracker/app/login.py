@@ -55,7 +55,7 @@ class Password:
             return True
         self._wrong += 1
         if self._wrong >= FREE:
-            self._next = time.monotonic() + min(SLOWEST, 2.0 ** (self._wrong - FREE))
+            self._next = time.monotonic() + min(SLOWEST, 2.0 ** min(self._wrong - FREE, 10))
         return False
 
 

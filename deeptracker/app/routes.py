@@ -43,7 +43,9 @@ class Page(DocHandler):
             self.request.arguments.pop(name, None)
         self.request.headers.pop("Bokeh-Session-Id", None)
         try:
-            await super().get(*args, **options)
+            waiting = super().get(*args, **options)
+            if waiting is not None:  # else a stranger was sent to the login
+                await waiting
         except FullError as full:
             self.set_status(503)
             self.set_header("Retry-After", "20")
@@ -73,6 +75,13 @@ class Socket(WSHandler):
             return super().open(*args, **options)
         except (ProtocolError, ValueError):
             return self.close()
+
+    async def _receive(self, fragment: str | bytes) -> Any:
+        try:
+            return await super()._receive(fragment)
+        except Exception:  # Bokeh would write all of it into the log, up to a megabyte of a stranger's text
+            self._protocol_error("no message of a page")
+            return None
 
     async def _async_open(self, token: str) -> None:
         try:

@@ -7,6 +7,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ from deeptracker.app.explorer import Explorer
 from deeptracker.app.guard import Guard
 from deeptracker.app.login import Asks, Password
 from deeptracker.app.names import is_loopback, names_of
-from deeptracker.app.pages import compare_page, is_run, live_page, page
+from deeptracker.app.pages import compare_page, is_run, live_page, page, told
 from deeptracker.app.routes import narrow
 from deeptracker.app.sweep import EVERY, Sweep
 from deeptracker.app.visitors import SESSIONS, Lobby, Visitors, connections
 from deeptracker.errors import InputError
-from deeptracker.store import open_run
+from deeptracker.store import open_run, place_of
 
 TRIES = 50
+PAGES = {"/": page, "/live": live_page, "/compare": lambda path: compare_page([path])}
 LONGEST = 1 << 20
 """Bytes of a request or a message: pages send gestures and notes, never data."""
 PATIENCE = 60.0
@@ -75,10 +77,10 @@ def server(
     names, visitors = names_of(host, origins), Visitors(max_sessions, max_memory)
     if is_run(path):
         Explorer(open_run(path), whole=False)  # the first visitor waits for no import and no first read
-    port = free_port(host, port)
+    port, name = free_port(host, port), place_of(path).name
     threadpool_limits(1, user_api="blas")  # its threads spin after each product, on cores that visitors wait for
     running = get_server(
-        {"/": lambda: page(path), "/live": lambda: live_page(path), "/compare": lambda: compare_page([path])},
+        {place: partial(told, name, partial(make, path)) for place, make in PAGES.items()},
         port=port,
         address=host,
         title="DeepTracker",

@@ -59,6 +59,7 @@ def ask(
     answer = connection.getresponse()
     text = "" if answer.status == 101 else answer.read().decode("utf-8", "replace")
     found = {name.lower(): value for name, value in answer.getheaders()}
+    answer.close()
     connection.close()
     return answer.status, found, text
 
