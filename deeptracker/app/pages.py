@@ -93,15 +93,19 @@ def compare_page(paths: Sequence[str | Path]) -> Any:
     return template
 
 
-def told(name: str, make: Callable[[], Any]) -> Any:
-    """A page, or one that says why there is none; Panel's own would show a traceback to every visitor."""
-    try:
-        return make()
-    except DeepTrackerError as error:
-        return message(name, str(error))
-    except Exception:
-        logging.getLogger(__name__).exception("a page could not be made")
-        return message(name, "This page could not be made. The log of the server tells why.")
+def told(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
+    """Makes a page, or one that says why there is none; Panel's own would show a traceback to every visitor."""
+
+    def made() -> Any:
+        try:
+            return make()
+        except DeepTrackerError as error:
+            return message(name, str(error))
+        except Exception:
+            logging.getLogger(__name__).exception("a page could not be made")
+            return message(name, "This page could not be made. The log of the server tells why.")
+
+    return made
 
 
 def is_run(path: str | Path) -> bool:

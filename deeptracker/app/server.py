@@ -80,7 +80,7 @@ def server(
     port, name = free_port(host, port), place_of(path).name
     threadpool_limits(1, user_api="blas")  # its threads spin after each product, on cores that visitors wait for
     running = get_server(
-        {place: partial(told, name, partial(make, path)) for place, make in PAGES.items()},
+        {place: told(name, partial(make, path)) for place, make in PAGES.items()},
         port=port,
         address=host,
         title="DeepTracker",

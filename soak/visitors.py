@@ -1,0 +1,210 @@
+"""Attacks on the server: more visitors than it has places, and requests that only somebody hostile would send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from deeptracker.analysis import analyze
+from deeptracker.testing import simulate
+from soak.figures import Figure
+
+SERVE = "import sys; from deeptracker.app import serve; serve(sys.argv[1], port=0, max_sessions=int(sys.argv[2]))"
+A_PLACE = 50
+"""Hostile requests for each place of the server."""
+MOST = 100
+"""Places of the long form."""
+GIVEN_UP = 90.0
+"""Seconds within which the server has forgotten who left, and given their memory back."""
+KEPT = 0.5
+"""Share of what visitors took that may stay: interpreters do not give everything back."""
+
+
+@contextmanager
+def _served(path: Path, places: int) -> Iterator[tuple[str, int]]:
+    """Address and process of a server."""
+    command = [sys.executable, "-u", "-c", SERVE, str(path), str(places)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if " at http" in line)
+        yield line.split(" at ")[1].split()[0], process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _resident(pid: int) -> float:
+    """MB that a process holds."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024 / 1e6
+
+
+def _page(address: str) -> tuple[int, str]:
+    """Status and text of a page."""
+    try:
+        with urllib.request.urlopen(address, timeout=120) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+async def _enter(address: str, text: str) -> WebSocketClientConnection:
+    """Connect as the page does, and take its document."""
+    found = re.search(r'"token":\s*"([^"]+)"', text)
+    assert found
+    request = HTTPRequest(address.replace("http", "ws", 1) + "ws", headers={"Origin": address.rstrip("/")})
+    socket = await websocket_connect(request, subprotocols=["bokeh", found[1]], max_message_size=1 << 28)
+    await _until(socket, "ACK")
+    await _ask(socket, "PULL-DOC-REQ")
+    return socket
+
+
+async def _ask(socket: WebSocketClientConnection, kind: str) -> None:
+    for part in ({"msgid": kind, "msgtype": kind}, {}, {}):
+        await socket.write_message(json.dumps(part))
+    await _until(socket, kind)
+
+
+async def _until(socket: WebSocketClientConnection, wanted: str) -> None:
+    """Read until a message of this kind, or the answer to one."""
+    while True:
+        part = await asyncio.wait_for(socket.read_message(), 120)
+        if part is None:
+            raise ConnectionError("the server hung up")
+        if isinstance(part, str) and part.startswith("{") and f'"{wanted}"' in part[:200]:
+            return
+
+
+async def _crowd(address: str, pid: int, places: int) -> Figure:
+    """Fill all places, ask for as many again, see whether whoever is inside is answered; then leave."""
+    before, wrong, sockets = _resident(pid), 0, []
+    for number in range(places):
+        place = ("", "live", "compare")[2 if number % 10 == 9 else 0]  # one in ten compares
+        status, text = await asyncio.to_thread(_page, address + place)
+        wrong += status != 200
+        if status == 200:
+            sockets.append(await _enter(address + (place and f"{place}/"), text))
+    full = _resident(pid)
+    for number in range(places):
+        status, text = await asyncio.to_thread(_page, address + ("", "live", "compare")[number % 3])
+        wrong += status != 503 or "places" not in text
+    for socket in sockets:
+        try:
+            await _ask(socket, "SERVER-INFO-REQ")
+        except (ConnectionError, TimeoutError):
+            wrong += 1
+    most = max(full, _resident(pid))
+    for socket in sockets:
+        socket.close()
+    until = time.monotonic() + GIVEN_UP
+    while time.monotonic() < until and _resident(pid) - before > KEPT * (most - before):
+        await asyncio.sleep(1)
+    left = _resident(pid)
+    wrong += left - before > KEPT * (most - before)
+    wrong += (await asyncio.to_thread(_page, address))[0] != 200
+    seen = f"{len(sockets)} held at once and answered, {most:,.0f} MB at most, {left:,.0f} MB when they had left"
+    return Figure(
+        "more visitors than places, one server process", f"{places} visitors and {places} more", seen, wrong,
+        "let in beyond the limit, turned away or forgotten within it",
+    )  # fmt: skip
+
+
+def _hostile(draw: random.Random, host: str, token: str) -> str:
+    """A request that nobody but an attacker sends; whole, as it goes over the line."""
+    other = draw.choice(
+        ["evil.example", f"evil.example:{host.split(':')[1]}", f"{host}.evil.example", "10.0.0.7", "", "*"]
+    )
+    page = draw.choice(["/", "/live", "/compare", "/static/js/bokeh.min.js", "/favicon.ico", "/?run=..%2F.."])
+    out = "/".join(draw.choices(["..", "%2e%2e", "..%2f", ".%2e", "..%5c", "%00"], k=draw.randint(1, 8)))
+    root = draw.choice(["/static/", "/static/extensions/panel/", "/static/js/", "/", "/live/static/", "//"])
+    forged = token[: draw.randint(0, len(token) - 1)] + draw.choice(["", "A", ".", "AAAA"])
+    handshake = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bokeh, "
+    )
+    socket = draw.choice(["/ws", "/live/ws", "/compare/ws"])
+    wild = "".join(draw.choices("GET /\r\n :%\0ÿ", k=draw.randint(1, 200)))
+    kinds = [
+        f"GET {page} HTTP/1.1\r\nHost: {other}\r\n\r\n",
+        f"GET {page} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{other}\r\n\r\n",
+        f"GET {page} HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n\r\n",
+        f"GET {root}{out}/etc/passwd HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        f"GET {socket} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{other}\r\n{handshake}{token}\r\n\r\n",
+        f"GET {socket} HTTP/1.1\r\nHost: {other}\r\nOrigin: http://{other}\r\n{handshake}{token}\r\n\r\n",
+        f"GET {socket} HTTP/1.1\r\nHost: {host}\r\n{handshake}{token}\r\n\r\n",
+        f"GET {socket} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n{handshake}{forged}\r\n\r\n",
+        f"GET /autoload.js?bokeh-autoload-element=x HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        f"GET /components/os/path/_css/{out} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        f"POST {page} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999\r\n\r\n",
+        f"{draw.choice(['PUT', 'DELETE', 'OPTIONS', 'TRACE'])} {page} HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        wild + "\r\n\r\n",
+    ]  # fmt: skip
+    return draw.choice(kinds)
+
+
+async def _answer(address: str, request: str) -> bytes:
+    """What comes back until the server closes, or is silent."""
+    parts = urlsplit(address)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    got = b""
+    try:
+        writer.write(request.encode("latin-1", "replace"))
+        while piece := await asyncio.wait_for(reader.read(65536), 0.5 if b"\r\n\r\n" in got else 5):
+            got += piece
+            if got.startswith(b"HTTP/1.1 4"):
+                break
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+    return got
+
+
+async def _assault(address: str, pid: int, times: int, seed: int) -> Figure:
+    """Send hostile requests; answered is one that brought a page, a file or a session."""
+    draw, answered, before = random.Random(seed), 0, _resident(pid)
+    token = re.search(r'"token":\s*"([^"]+)"', (await asyncio.to_thread(_page, address))[1])
+    assert token
+    host = urlsplit(address).netloc
+    for _ in range(times):
+        got = await _answer(address, _hostile(draw, host, token[1]))
+        answered += got.startswith((b"HTTP/1.1 2", b"HTTP/1.1 3")) or b'"ACK"' in got or b"Traceback" in got
+    status, _ = await asyncio.to_thread(_page, address)
+    answered += status != 200
+    grown = _resident(pid) - before
+    return Figure(
+        "hostile requests (foreign names and origins, paths out of the folder, forged tokens, nonsense)",
+        f"{times:,} requests", f"the next visitor served, {grown:+,.0f} MB", answered, "answered",
+    )  # fmt: skip
+
+
+def attack(times: int, seed: int, folder: Path) -> list[Figure]:
+    """Fill a server and send it ``times`` hostile requests."""
+    places = max(4, min(MOST, times // A_PLACE))
+    path = folder / "run"
+    simulate(path, model="tiny", iterations=200, images=40, passes=20, classes=4, seed=seed, thumbnails=True)
+    analyze(path)
+    with _served(path, places) as (address, pid):
+        found = [asyncio.run(_crowd(address, pid, places))]
+    with _served(path, places) as (address, pid):
+        found.append(asyncio.run(_assault(address, pid, times, seed)))
+    return found
+
+
+__all__ = ["attack"]
