@@ -27,7 +27,7 @@ A_PLACE = 50
 """Hostile requests for each place of the server."""
 MOST = 100
 """Places of the long form."""
-PAUSE = 40.0
+PAUSE = 25.0
 """Seconds after which places are free again, and the server has looked for what nobody refers to."""
 MORE = 0.05
 """Share by which memory may be larger after a second crowd."""
@@ -46,7 +46,7 @@ def _served(path: Path, places: int) -> Iterator[tuple[str, int]]:
         yield line.split(" at ")[1].split()[0], process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 def _resident(pid: int) -> float:
@@ -213,10 +213,7 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
     simulate(path, model="tiny", iterations=200, images=40, passes=20, classes=4, seed=seed, thumbnails=True)
     analyze(path)
     with _served(path, places) as (address, pid):
-        found = [asyncio.run(_crowd(address, pid, places))]
-    with _served(path, places) as (address, pid):
-        found.append(asyncio.run(_assault(address, pid, times, seed)))
-    return found
+        return [asyncio.run(_crowd(address, pid, places)), asyncio.run(_assault(address, pid, times, seed))]
 
 
 __all__ = ["attack"]

@@ -84,6 +84,7 @@ def test_files__show_hostile_names_as_texts(visit: Any, run: Run, tmp_path: Path
         if name != "notebook.html":
             export(run, tmp_path / name)
         visit.address = (tmp_path / name).as_uri()
+        visit.requests.clear()
         visit.page.goto(visit.address)
         visit.page.wait_for_timeout(3000)
         if name == "report.html":
