@@ -24,6 +24,7 @@ ATTACKS: dict[str, int] = {
     "analyses": 6,
     "injuries": 1000,
     "odd": 60,
+    "visitors": 100,
 }
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 

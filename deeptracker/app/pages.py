@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -92,6 +93,21 @@ def compare_page(paths: Sequence[str | Path]) -> Any:
     return template
 
 
+def told(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
+    """Makes a page, or one that says why there is none; Panel's own would show a traceback to every visitor."""
+
+    def made() -> Any:
+        try:
+            return make()
+        except DeepTrackerError as error:
+            return message(name, str(error))
+        except Exception:
+            logging.getLogger(__name__).exception("a page could not be made")
+            return message(name, "This page could not be made. The log of the server tells why.")
+
+    return made
+
+
 def is_run(path: str | Path) -> bool:
     """Whether a path is one run. RunError where it is neither a run nor a folder of runs."""
     try:
@@ -173,4 +189,4 @@ def _head(name: str) -> Any:
     return pn.pane.Bokeh(Div(text=head), sizing_mode="stretch_width")
 
 
-__all__ = ["RunError", "compare_page", "explorer", "folder", "is_run", "live_page", "message", "page"]
+__all__ = ["RunError", "compare_page", "explorer", "folder", "is_run", "live_page", "message", "page", "told"]

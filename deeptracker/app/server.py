@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,24 @@ from tornado.ioloop import PeriodicCallback
 from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.explorer import Explorer
-from deeptracker.app.pages import compare_page, is_run, live_page, page
+from deeptracker.app.guard import Guard
+from deeptracker.app.login import Asks, Password
+from deeptracker.app.names import is_loopback, names_of
+from deeptracker.app.pages import compare_page, is_run, live_page, page, told
+from deeptracker.app.routes import narrow
 from deeptracker.app.sweep import EVERY, Sweep
+from deeptracker.app.visitors import SESSIONS, Lobby, Visitors, connections
 from deeptracker.errors import InputError
-from deeptracker.store import open_run
+from deeptracker.store import open_run, place_of
 
 TRIES = 50
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+PAGES = {"/": page, "/live": live_page, "/compare": lambda path: compare_page([path])}
+LONGEST = 1 << 20
+"""Bytes of a request or a message: pages send gestures and notes, never data."""
+PATIENCE = 60.0
+"""Seconds within which a browser must have said what it wants."""
+LOOK = 5_000
+"""Milliseconds between two looks for sessions without a connection; they are kept for 15 seconds."""
 
 
 def free_port(host: str, port: int) -> int:
@@ -60,35 +62,55 @@ def server(
     port: int = 5006,
     password: str | None = None,
     allow_remote: bool = False,
-    origins: tuple[str, ...] = (),
+    origins: Sequence[str] = (),
+    max_sessions: int = SESSIONS,
+    max_memory: str | int | None = None,
 ) -> Any:
     """A Tornado server with the page of ``path``, not started; see ``serve``."""
+    if password is not None and not password.strip():
+        raise InputError("the password is empty: anybody could enter; leave it out, or choose one")
     if not is_loopback(host) and password is None and not allow_remote:
         raise InputError(
             f"host {host} can be reached from other machines: give a password, or allow_remote=True to serve the run "
             "to anybody who can reach it"
         )
+    names, visitors = names_of(host, origins), Visitors(max_sessions, max_memory)
     if is_run(path):
         Explorer(open_run(path), whole=False)  # the first visitor waits for no import and no first read
-    port = free_port(host, port)
-    known = (
-        {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if is_loopback(host) else {f"{host}:{port}"}
-    )
+    port, name = free_port(host, port), place_of(path).name
     threadpool_limits(1, user_api="blas")  # its threads spin after each product, on cores that visitors wait for
-    options: dict[str, Any] = {}
-    if password is not None:  # without a secret for its cookies, basic authentication answers every request with 500
-        options = {"basic_auth": password, "cookie_secret": secrets.token_hex(32)}
-    return get_server(
-        {"/": lambda: page(path), "/live": lambda: live_page(path), "/compare": lambda: compare_page([path])},
+    running = get_server(
+        {place: told(name, partial(make, path)) for place, make in PAGES.items()},
         port=port,
         address=host,
-        websocket_origin=sorted(known | set(origins)),
         title="DeepTracker",
         start=False,
         show=False,
         verbose=False,
-        **options,
+        sign_sessions=True,  # else anybody makes tokens, and with them sessions of any name
+        secret_key=secrets.token_bytes(32),
+        include_headers=[],  # a token lies in the page, where scripts can read it: no cookie may be in it
+        include_cookies=[],
+        check_unused_sessions_milliseconds=LOOK,
+        websocket_max_message_size=LONGEST,
+        http_server_kwargs={
+            "idle_connection_timeout": PATIENCE, "body_timeout": PATIENCE, "max_body_size": LONGEST,
+            "max_buffer_size": 4 * LONGEST,
+        },
+        **({} if password is None else {"auth_provider": Asks()}),
+    )  # fmt: skip
+    tornado, http = running._tornado, running._http
+    tornado.settings.update(
+        names=names,
+        port=port,
+        password=None if password is None else Password(password),
+        cookie_secret=secrets.token_hex(32),
     )
+    narrow(tornado)
+    visitors.watch(tornado.applications.values())
+    http.request_callback = Guard(tornado, names)
+    Lobby(http, lambda: len(tornado._clients), connections(max_sessions))
+    return running
 
 
 def serve(
@@ -98,7 +120,9 @@ def serve(
     *,
     password: str | None = None,
     allow_remote: bool = False,
-    origins: tuple[str, ...] = (),
+    origins: Sequence[str] = (),
+    max_sessions: int = SESSIONS,
+    max_memory: str | int | None = None,
     show: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -110,18 +134,27 @@ def serve(
     ----------
     path : a run, or a folder that holds runs.
     host, port : where to listen; port 0 = any free one, a taken port leads to the next free one.
-    password : asked for in the browser (basic authentication).
+    password : asked for in the browser, once a week.
     allow_remote : listen beyond this machine without a password.
-    origins : further ``host:port`` under which browsers may reach the page, behind a proxy for instance.
+    origins : further ``host`` or ``host:port`` under which browsers may reach the page, behind a proxy for instance.
+        Known by themselves are loopback names and, where others can reach the server, the names of this machine and
+        addresses in digits.
+    max_sessions : pages open at once; whoever comes then reads why there is no room.
+    max_memory : bytes, or a size such as ``"4GiB"``, above which nobody else is let in; half of the machine's
+        if left out.
     show : open a browser.
     ready : called once with the address when the server listens; default prints it.
 
     Raises
     ------
     RunError : the path is neither a run nor a folder with runs.
-    InputError : a host beyond this machine without password or ``allow_remote``, or no free port.
+    InputError : a host beyond this machine without password or ``allow_remote``, an empty password, an origin with
+        wildcards, a limit that is none, or no free port.
     """
-    running = server(path, host=host, port=port, password=password, allow_remote=allow_remote, origins=origins)
+    running = server(
+        path, host=host, port=port, password=password, allow_remote=allow_remote, origins=origins,
+        max_sessions=max_sessions, max_memory=max_memory,
+    )  # fmt: skip
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{running.port}/"
     (ready or (lambda url: print(f"DeepTracker serves {path} at {url} (Ctrl-C ends it)", flush=True)))(address)

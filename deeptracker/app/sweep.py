@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import time
 from collections.abc import Callable, Iterable
 
@@ -43,13 +45,15 @@ class Sweep:
         self._held = held
         if not self._quiet():
             return
-        if self._ended and time.monotonic() - self._swept > APART:
+        if whole := self._ended and time.monotonic() - self._swept > APART:
             self._ended, self._swept = False, time.monotonic()
             gc.unfreeze()
         elif _collections() - self._young < LITTLE:
             return
         gc.collect()
         gc.freeze()
+        if whole:
+            _give_back()
         self._young = _collections()
 
     def _quiet(self) -> bool:
@@ -58,6 +62,14 @@ class Sweep:
         share = (used - self._used) / max(now - self._looked, 1e-9)
         self._used, self._looked = used, now
         return share < QUIET
+
+
+def _give_back() -> None:
+    """Return memory that is free to the system: others need it, and the limit of visitors looks at what is held."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl returns it by itself
+        if trim is not None:
+            trim(0)
 
 
 def _collections() -> int:

@@ -140,11 +140,25 @@ def serve(
         str | None, typer.Option(envvar="DEEPTRACKER_PASSWORD", help="Asked for in the browser.", show_default=False)
     ] = None,
     allow_remote: Annotated[bool, typer.Option(help="Listen beyond this machine without a password.")] = False,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST[:PORT]", help="Further name that browsers may use, of a proxy say; repeatable."),
+    ] = None,
+    max_sessions: Annotated[int, typer.Option(min=1, help="Pages open at once.")] = 100,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Such as 4GiB: above it nobody else is let in; half of the machine's if left out."
+        ),
+    ] = None,
 ) -> None:
     """The explorer of a run, or the catalogue of a folder, in the browser."""
     from deeptracker.app import serve as start
 
-    start(path, host=host, port=port, password=password, allow_remote=allow_remote)
+    start(
+        path, host=host, port=port, password=password, allow_remote=allow_remote, origins=origin or (),
+        max_sessions=max_sessions, max_memory=max_memory,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel="Work")

@@ -203,7 +203,9 @@ def missing_cube(run: Any) -> str:
         return "Without filters there is nothing to relate the classes to."
     if run.has("anomalies/events") and not run.has(f"anomalies/validation/{view}/classes"):
         return "The images have no classes: there is nothing to relate the layers to."
-    return f"Not analysed yet. <code>deeptracker analyze {run.path}</code> relates layers to classes."
+    return (
+        f"Not analysed yet. <code>deeptracker analyze {words.html(str(run.path))}</code> relates layers to classes."
+    )
 
 
 def _brought(run: Any, recorded: str, ingested: str) -> str:

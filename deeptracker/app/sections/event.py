@@ -99,4 +99,4 @@ def _said(event: dict[str, Any]) -> dict[str, str]:
 
 
 def _place(event: dict[str, Any]) -> str:
-    return f"iteration {words.when(event)} · {words.where(event)}"
+    return f"iteration {words.when(event)} · {escape(words.where(event))}"

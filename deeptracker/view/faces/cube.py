@@ -238,10 +238,11 @@ class Cube:
         found = event or next(iter(anomalies(self.run)), None)
         text = ""
         if found is not None:
+            cause, where = words.html(words.cause(found["cause"])), words.html(words.where(found))
             text = (
                 f'<div style="margin-top:8px;border-left:3px solid {palettes.SELECTED};padding-left:8px;'
-                f'color:{palettes.INK};font-size:12px"><b>{found["rank"]} · {words.cause(found["cause"])}</b><br>'
-                f"iterations {words.when(found)}<br>{words.where(found)}</div>"
+                f'color:{palettes.INK};font-size:12px"><b>{int(found["rank"])} · {cause}</b><br>'
+                f"iterations {words.when(found)}<br>{where}</div>"
             )
         legends = "".join(heading.legend(s, 180) for s in (self.count_scale, self.filter_scale, RATIO))
         signs = heading.sign("▬", palettes.INK, "mini-set: filters abnormal in the same cells")

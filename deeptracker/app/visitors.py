@@ -1,0 +1,130 @@
+"""How many visitors a server takes, and how much memory it may have for them: whoever is inside stays served."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dask.utils import format_bytes, parse_bytes
+from tornado.iostream import IOStream
+
+from deeptracker.errors import InputError
+
+SESSIONS = 100
+"""Pages open at once, if nothing else is said."""
+CONNECTIONS = 20
+"""Connections for each of them; a browser takes six and a socket."""
+SHARE = 0.5
+"""Of the machine's memory, if nothing else is said."""
+
+
+class FullError(Exception):
+    """No room for another visitor; says why, and what to do."""
+
+
+def memory_of_machine() -> int:
+    """Bytes that processes of this machine, or of this container, may have together."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return whole
+    return min(whole, int(limit)) if limit.isdigit() else whole
+
+
+def memory_now() -> int:
+    """Bytes that this process holds; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Visitors:
+    """Lets visitors in as long as there is room.
+
+    Parameters
+    ----------
+    sessions : pages open at once.
+    memory : ``"4GiB"`` or a number of bytes, above which nobody else is let in; None for half of the machine's.
+
+    Raises
+    ------
+    InputError : a limit that is none.
+    """
+
+    def __init__(self, sessions: int = SESSIONS, memory: str | int | None = None) -> None:
+        if sessions < 1:
+            raise InputError(f"max_sessions={sessions}: at least one visitor must have room")
+        try:
+            self.memory = int(SHARE * memory_of_machine()) if memory is None else int(parse_bytes(memory))
+        except ValueError:
+            raise InputError(f"max_memory={memory!r}: give bytes, or a size such as '4GiB'") from None
+        self.sessions = sessions
+        self._contexts: list[Any] = []
+
+    def watch(self, contexts: Iterable[Any]) -> None:
+        """Stand before the sessions of Bokeh's applications, whichever way they are asked for."""
+        for context in contexts:
+            self._contexts.append(context)
+            context.create_session_if_needed = self._asked(context, context.create_session_if_needed)
+
+    def inside(self) -> int:
+        """Sessions that there are, and that are being made."""
+        return sum(len(context._sessions) + len(context._pending_sessions) for context in self._contexts)
+
+    def full(self) -> str | None:
+        """Why nobody else is let in."""
+        if self.inside() >= self.sessions:
+            return (
+                f"All {self.sessions} places of this server are taken. Close a page that you do not need, or try "
+                "again in half a minute. Whoever started it can make room: deeptracker serve --max-sessions N."
+            )
+        if (held := memory_now()) > self.memory:
+            return (
+                f"This server holds {format_bytes(held)} of memory and may have {format_bytes(self.memory)}. Close a "
+                "page that you do not need, or try again in half a minute. Whoever started it can allow more: "
+                "deeptracker serve --max-memory SIZE."
+            )
+        return None
+
+    def _asked(self, context: Any, make: Any) -> Any:
+        async def unless_full(session_id: str, *args: Any, **options: Any) -> Any:
+            known = session_id in context._sessions or session_id in context._pending_sessions
+            if not known and (why := self.full()):
+                raise FullError(why)
+            return await make(session_id, *args, **options)
+
+        return unless_full
+
+
+class Lobby:
+    """Takes a connection as long as there are not too many: idle ones would use up the files of the process."""
+
+    def __init__(self, http: Any, sockets: Callable[[], int], most: int) -> None:
+        self._http, self._sockets, self._most, self._take = http, sockets, most, http.handle_stream
+        http.handle_stream = self
+
+    def __call__(self, stream: IOStream, address: Any) -> Any:
+        if len(self._http._connections) + self._sockets() >= self._most:
+            stream.close()
+            return None
+        return self._take(stream, address)
+
+
+def connections(sessions: int) -> int:
+    """Connections for so many sessions; the limit of open files is raised as far as that needs and as it may be."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS * sessions + 512
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(16, min(CONNECTIONS * sessions, wanted if soft == resource.RLIM_INFINITY else soft // 2))
+
+
+__all__ = ["SESSIONS", "FullError", "Lobby", "Visitors", "connections", "memory_now"]

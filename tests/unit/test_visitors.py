@@ -1,0 +1,225 @@
+"""Room: so many sessions and so much memory, whoever asks and in whichever way; and the password."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import ask, running
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import WebSocketClosedError, websocket_connect
+
+from deeptracker.app import login
+from deeptracker.app.login import Password
+from deeptracker.app.visitors import Visitors, memory_now
+from deeptracker.errors import InputError
+from deeptracker.store import Run
+
+
+def token(text: str) -> str:
+    found = re.search(r'"token":\s*"([^"]+)"', text)
+    assert found
+    return found[1]
+
+
+@asynccontextmanager
+async def connected(port: int, name: str) -> AsyncIterator[Any]:
+    """The socket of a page that got this token."""
+    address = f"127.0.0.1:{port}"
+    request = HTTPRequest(f"ws://{address}/ws", headers={"Origin": f"http://{address}"})
+    socket = await websocket_connect(request, subprotocols=["bokeh", name])
+    stream = socket.protocol and socket.protocol.stream
+    try:
+        yield socket
+    finally:
+        socket.close()
+        await asyncio.sleep(0.05)
+        if stream is not None:
+            stream.close()
+
+
+def first(port: int, name: str) -> Any:
+    """The first message for a token; None where the socket is closed instead."""
+
+    async def read() -> Any:
+        async with connected(port, name) as socket:
+            return await asyncio.wait_for(socket.read_message(), 20)
+
+    message = asyncio.run(read())
+    return message and json.loads(message)["msgtype"]
+
+
+def document(port: int) -> str:
+    """What a browser gets to show."""
+
+    async def pull() -> str:
+        async with connected(port, token(ask(port)[2])) as socket:
+            for _ in range(3):
+                await socket.read_message()
+            for part in ({"msgid": "1", "msgtype": "PULL-DOC-REQ"}, {}, {}):
+                await socket.write_message(json.dumps(part))
+            return "".join([str(await socket.read_message()) for _ in range(3)])
+
+    return asyncio.run(pull())
+
+
+def test_visitors__beyond_the_limit_read_why(analysed: Run) -> None:
+    with running(analysed.path, max_sessions=2) as port:
+        inside = token(ask(port)[2])
+        assert ask(port, "/live")[0] == 200
+        status, headers, text = ask(port, "/compare")
+        assert status == 503
+        assert headers["retry-after"]
+        assert "All 2 places" in text
+        assert "--max-sessions" in text
+        assert ask(port, "/static/js/bokeh.min.js")[0] == 200
+
+        assert first(port, inside) == "ACK"  # who is inside stays served
+
+
+def test_visitors__a_place_that_is_left_is_given_again(analysed: Run) -> None:
+    with running(analysed.path, max_sessions=1) as port:
+        old = token(ask(port)[2])
+        assert ask(port)[0] == 503
+        until = time.monotonic() + 40
+        while ask(port)[0] == 503:
+            assert time.monotonic() < until, "the place of a session without a connection is never free"
+            time.sleep(0.5)
+
+        assert first(port, old) is None  # a kept token makes no session where there is no room
+
+
+def test_visitors__above_the_limit_of_memory_nobody_else_is_let_in(analysed: Run) -> None:
+    with running(analysed.path, max_memory=memory_now() // 2) as port:
+        status, _, text = ask(port)
+        assert status == 503
+        assert "--max-memory" in text
+
+
+@pytest.mark.parametrize("options", [{"sessions": 0}, {"memory": "much"}])
+def test_visitors__a_limit_that_is_none_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="max_"):
+        Visitors(**options)
+
+
+def test_socket__whose_token_is_forged_or_cut_makes_no_session(analysed: Run) -> None:
+    with running(analysed.path, max_sessions=2) as port:
+        real = token(ask(port)[2])
+
+        for name in (real[:-4] + "AAAA", real.split(".")[0], "x", "e30", "." * 30):
+            assert first(port, name) is None, name
+        assert first(port, real) == "ACK"
+
+
+@pytest.mark.parametrize("part", ["", "{", "[]", '{"msgid":1}', "\x00" * 100, "[" * 50_000, "x" * (3 << 20)])
+def test_socket__nonsense_ends_that_visit_and_no_other(analysed: Run, part: str) -> None:
+    with running(analysed.path) as port:
+        other, mine = token(ask(port)[2]), token(ask(port)[2])
+
+        async def visit() -> None:
+            async with connected(port, other) as good, connected(port, mine) as bad:
+                assert json.loads(await bad.read_message())["msgtype"] == "ACK"
+                for _ in range(2):
+                    await bad.read_message()
+                for _ in range(4):
+                    try:
+                        await bad.write_message(part)
+                    except WebSocketClosedError:
+                        break
+                assert await asyncio.wait_for(bad.read_message(), 20) is None
+                assert json.loads(await good.read_message())["msgtype"] == "ACK"
+
+        asyncio.run(visit())
+        assert ask(port)[0] == 200
+
+
+def test_password__lets_in_by_a_cookie_that_scripts_and_other_sites_never_see(analysed: Run) -> None:
+    with running(analysed.path, password="s3cret ü") as port:
+        own = {"Origin": f"http://127.0.0.1:{port}"}
+        assert ask(port, "/login", own, "POST", "password=wrong")[0] == 403
+        status, headers, _ = ask(port, "/login", own, "POST", "password=s3cret+%C3%BC")
+        assert status == 303
+        assert headers["location"] == "./"
+        cookie = headers["set-cookie"]
+        assert cookie.startswith(f"deeptracker-{port}=")
+        assert {"httponly", "samesite=lax"} <= {part.strip().lower() for part in cookie.split(";")}
+        inside = {"Cookie": cookie.split(";")[0]}
+        status, _, text = ask(port, "/", inside)
+        assert status == 200
+        payload = token(text).split(".")[0]
+        assert b"deeptracker-" not in base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        assert ask(port, "/", {"Cookie": inside["Cookie"][:-3] + "abc"})[0] == 302
+        assert ask(port, "/logout", inside)[1]["set-cookie"].startswith(f'deeptracker-{port}=""')
+        assert (
+            "secure"
+            in ask(port, "/login", {"Origin": f"https://127.0.0.1:{port}"}, "POST", "password=s3cret+%C3%BC")[1][
+                "set-cookie"
+            ].lower()
+        )
+
+
+@pytest.mark.parametrize("place", ["/", "/live", "/compare", "/ws"])
+def test_password__without_it_nothing_is_told(analysed: Run, place: str) -> None:
+    with running(analysed.path, password="secret") as port:
+        status, _, text = ask(port, place)
+        assert status in (302, 403)
+        assert "token" not in text
+
+
+def test_login__asks_nobody_else_for_anything_and_leads_nowhere_else(analysed: Run) -> None:
+    with running(analysed.path, password="secret") as port:
+        _, headers, text = ask(port, "/login?error=%3Cscript%3E&next=https://evil.example/")
+        assert "http" not in text
+        assert "<script" not in text
+        assert "set-cookie" not in headers
+        own = {"Origin": f"http://127.0.0.1:{port}"}
+        for to in (
+            "//evil.example",
+            "https:evil.example/live",
+            "\\\\evil.example",
+            "/live%0d%0aX: y",
+            "javascript:1",
+        ):
+            cookie = {"Cookie": f"deeptracker-{port}-next={to}"}
+            assert ask(port, "/login", {**own, **cookie}, "POST", "password=secret")[1]["location"] in (
+                "./",
+                "./live",
+            )
+        cookie = {"Cookie": f"deeptracker-{port}-next=%2Flive%3Frun%3Da"}
+        assert ask(port, "/login", {**own, **cookie}, "POST", "password=secret")[1]["location"] == "./live?run=a"
+        assert ask(port, "/login", {"Origin": "http://evil.example"}, "POST", "password=secret")[0] == 403
+
+
+def test_password__is_not_to_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
+    password, heard = Password("secret"), 0
+    for _ in range(24 * 3600):
+        now[0] += 1.0
+        if not password.waits():
+            assert not password.fits("guess")
+            heard += 1
+    assert heard < 3000  # a day of trying at every second
+    now[0] += 60
+    assert not password.waits()
+    assert password.fits("secret")
+
+
+def test_server__a_run_that_is_gone_is_said_without_a_traceback(analysed: Run, tmp_path: Path) -> None:
+    path = tmp_path / "gone"
+    shutil.copytree(str(analysed.path), path)
+    with running(path) as port:
+        assert "does not exist" not in document(port)
+        shutil.rmtree(path)
+        said = document(port)
+        assert "Traceback" not in said
+        assert "does not exist" in said, said
