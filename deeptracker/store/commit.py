@@ -10,6 +10,7 @@ from typing import Any
 
 from deeptracker.errors import DamagedRunError, NewerRunError, NotARunError
 from deeptracker.schema import SCHEMA_VERSION
+from deeptracker.store import plausible
 from deeptracker.store.layout import COMMIT, LOG
 from deeptracker.store.place import Marker, Place, run_place
 from deeptracker.store.spans import NOTHING, Span, Thinned
@@ -175,15 +176,15 @@ def load_commit(path: str | Path | Place) -> Commit:
     except PermissionError:
         raise NotARunError(f"{folder / COMMIT} may not be read: check the permissions") from None
     try:
-        document = json.loads(raw)
+        document = plausible.parsed(raw)
         version = int(document["schema_version"])
         if version > SCHEMA_VERSION:
             raise NewerRunError(
                 f"{folder} has schema version {version}, this DeepTracker knows {SCHEMA_VERSION}: "
                 "upgrade with pip install --upgrade deeptracker"
             )
-        return _decode(document)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _decode(plausible.commit(document))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise DamagedRunError(
             f"{folder / COMMIT} cannot be understood: restore it from a copy, or record anew"
         ) from None

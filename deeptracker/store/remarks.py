@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from deeptracker.errors import DamagedRunError, InputError
+from deeptracker.store import plausible
 
 if TYPE_CHECKING:
     from deeptracker.store.place import Place
@@ -68,11 +69,8 @@ class Remark:
 def load_remarks(folder: Place) -> list[Remark]:
     """All remarks on a run, oldest first."""
     try:
-        document = json.loads((folder / REMARKS).read_bytes())
-        return [
-            Remark(**{**one, "layers": tuple(one["layers"]), "classes": tuple(one["classes"])})
-            for one in document["remarks"]
-        ]
+        document = plausible.parsed((folder / REMARKS).read_bytes())
+        return [Remark(**plausible.remark(one)) for one in document["remarks"]]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError):
@@ -108,6 +106,24 @@ def keep_remark(
     return remark
 
 
+def ranked_events(texts: Iterable[str], folder: Place) -> list[dict[str, Any]]:
+    """Events of a run as its analysis wrote them, anomalies first, strongest first, each with what was said of it.
+
+    Raises
+    ------
+    DamagedRunError : they are not events.
+    """
+    try:
+        documents = [plausible.event(str(text)) for text in texts]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedRunError(
+            f"{folder}: anomalies/events cannot be understood: deeptracker analyze {folder} makes them again"
+        ) from None
+    # Labels have no place among anomalies.
+    ranked = sorted(documents, key=lambda d: (d["kind"] == "label", d["rank"] or 0))
+    return remarked(ranked, load_remarks(folder))
+
+
 def remarked(events: list[dict[str, Any]], remarks: list[Remark]) -> list[dict[str, Any]]:
     """Events with what was said of each as ``remark``: verdict, note and when; None where nothing was."""
     out = []
@@ -118,4 +134,4 @@ def remarked(events: list[dict[str, Any]], remarks: list[Remark]) -> list[dict[s
     return out
 
 
-__all__ = ["VERDICTS", "Remark", "keep_remark", "load_remarks", "remarked"]
+__all__ = ["VERDICTS", "Remark", "keep_remark", "load_remarks", "ranked_events", "remarked"]

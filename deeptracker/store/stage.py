@@ -17,6 +17,7 @@ import xarray as xr
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema.derived import STAGES
+from deeptracker.store import plausible
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import (
     ANALYSIS_LOCK,
@@ -42,8 +43,7 @@ _TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
 def load_stages(folder: Place) -> dict[str, dict[str, Any]]:
     """Provenance, version and groups of every current stage; empty where nothing was analysed."""
     try:
-        document = json.loads((folder / MARKER).read_bytes())
-        return {name: dict(stage) for name, stage in document["stages"].items()}
+        return plausible.stages(plausible.parsed((folder / MARKER).read_bytes()), STAGES)
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from xarray.core import indexing
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.schema import group_of
+from deeptracker.store import plausible
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.continued import Continued
 from deeptracker.store.layout import Grid, table_grid
@@ -217,7 +217,7 @@ def read_group(places: tuple[Place, ...], label: str, history: object, leave_out
                 continue
             ordered = (place, *(p for p in places if p != place))
             with suppress(FileNotFoundError):
-                found = _read_group(ordered, json.loads(text)["attributes"], label, history, leave_out)
+                found = _read_group(ordered, plausible.parsed(text)["attributes"], label, history, leave_out)
                 if (place / "zarr.json").is_file():  # else it moved while it was listed
                     return found
             break
@@ -229,7 +229,8 @@ def read_group(places: tuple[Place, ...], label: str, history: object, leave_out
 def _read_group(
     places: tuple[Place, ...], attributes: dict[str, Any], label: str, history: object, leave_out: Collection[str]
 ) -> xr.Dataset:
-    auxiliary = set(attributes.pop(_COORDINATES, "").split())
+    plausible.attributes(attributes)
+    auxiliary = set(str(attributes.pop(_COORDINATES, "")).split())
 
     def read(child: Any) -> tuple[str, bool, xr.Variable] | None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeptracker.errors import DamagedRunError
+from deeptracker.errors import DamagedRunError, one_line
 from deeptracker.store.arrays import row_files
 from deeptracker.store.commit import Commit, load_commit
 from deeptracker.store.disk import making_folder, remove_thinned
@@ -32,7 +32,9 @@ class Finding:
     def __str__(self) -> str:
         where = "/".join(part for part in (self.group, self.variable) if part)
         rows = f", rows {self.rows[0]} to {self.rows[1] - 1}" if self.rows[1] > self.rows[0] else ""
-        return f"{where}{rows}: {self.problem}{' (dropped; analyze makes it again)' if self.repaired else ''}"
+        return one_line(
+            f"{where}{rows}: {self.problem}{' (dropped; analyze makes it again)' if self.repaired else ''}"
+        )
 
 
 def verify(path: str | Path | Place, *, repair: bool = False) -> list[Finding]:
@@ -107,8 +109,8 @@ def _arrays(place: Place, group: str, leave_out: set[str], history: object) -> I
             files = row_files(child, history)
         except NotAnArrayError:
             continue
-        except (OSError, ValueError, KeyError) as error:
-            yield Finding(group, child.name, (0, 0), f"its metadata are damaged ({error})")
+        except (OSError, DamagedRunError) as error:
+            yield Finding(group, child.name, (0, 0), f"its metadata are damaged ({error.__cause__ or error})")
             continue
         rows = files.shape[0] if 0 not in files.shape else 0
         for start in range(0, rows, files.file_rows):

@@ -25,6 +25,8 @@ from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
+from deeptracker.errors import DamagedRunError
+from deeptracker.store import plausible
 from deeptracker.store.described import Description, describe
 from deeptracker.store.durable import begin_sync
 from deeptracker.store.layout import Grid, encoding
@@ -95,10 +97,18 @@ def _metadata(
 
 def read_description(folder: Place) -> Description:
     """What an array says of itself."""
-    document = json.loads((folder / "zarr.json").read_bytes())
-    if document["node_type"] != "array":
-        raise NotAnArrayError(f"{folder} is a group")
-    return describe(document)
+    raw = (folder / "zarr.json").read_bytes()
+    try:
+        document = plausible.parsed(raw)
+        if document["node_type"] == "array":
+            found = describe(document)
+            plausible.description(found.file_shape, found.chunks, found.shape, found.dtype.itemsize)
+            return found
+    except Exception as error:  # Zarr says in many ways what it does not understand
+        raise DamagedRunError(
+            f"{folder}: its metadata are damaged ({type(error).__name__}): deeptracker verify RUN names what else is"
+        ) from error
+    raise NotAnArrayError(f"{folder} is a group")
 
 
 def reshaped(metadata: ArrayV3Metadata, store: Store, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
