@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class Numbering:
         if found is None:
             raise InputError(f"has no {rule.split(' in')[0]}, unlike the first of the series")
         value = found * self._factor if self.epochs and self._factor else found
-        if value != int(value) or value < 0:
+        if not math.isfinite(value) or value != int(value) or not 0 <= value < 2**62:
             raise InputError(f"its iteration {value:g} is no whole number from 0 on")
         iteration, last = int(value), max(self._taken, default=-1)
         if iteration in self._taken:

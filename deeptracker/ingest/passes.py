@@ -12,6 +12,7 @@ import numpy as np
 from deeptracker.conform import build
 from deeptracker.errors import InputError
 from deeptracker.ingest.arrays import load
+from deeptracker.ingest.foreign import understood
 from deeptracker.ingest.scalars import whole
 from deeptracker.ingest.tables import columns, counts_epochs, read_table, stack
 from deeptracker.sink import Sink
@@ -83,9 +84,10 @@ def read_passes(path: Path) -> PassTable:
     InputError
         Columns do not fit one another.
     """
-    if path.suffix.lower() == ".npz":
-        return _of_arrays(path.name, load(path))
-    return _of_rows(path.name, read_table(path))
+    with understood(path.name):
+        if path.suffix.lower() == ".npz":
+            return _of_arrays(path.name, load(path))
+        return _of_rows(path.name, read_table(path))
 
 
 def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:

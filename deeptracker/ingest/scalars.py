@@ -24,6 +24,8 @@ _RATE = (
     "epoch learning rate", "epoch lr", "batch learning rate",
 )  # fmt: skip
 _EPOCH = ("epoch", "train epoch")
+_LONGEST = 160
+_EMPTY_CELLS = (1_000_000, 200)
 _OWN = {variable.name for variable in SCALARS.variables}
 
 
@@ -63,6 +65,12 @@ class Scalars:
         iterations = sorted(set(self._rows) | set(self._rates) | set(self._own))
         if not iterations:
             return 0
+        values = sum(map(len, self._rows.values()))
+        if len(iterations) * len(self._names) > _EMPTY_CELLS[0] + _EMPTY_CELLS[1] * values:
+            raise InputError(
+                f"scalars of {len(self._names):,} names at {len(iterations):,} iterations, hardly two of them "
+                "together: ingest what belongs together by itself"
+            )
         names = self._variables(outcome)
         groups = max((len(rates) for rates in self._rates.values()), default=0)
         rate_tag = next((tag for tag, name in names.items() if name == "learning_rate"), None)
@@ -102,14 +110,22 @@ class Scalars:
                     outcome.note(f"{name} is the scalar {ranked[0][1]!r}")
         if "loss" not in out.values() and self._names:
             outcome.note("no scalar is named as the training loss: loss is NaN")
+        taken = {*out.values(), *_OWN, *(dim for variable in SCALARS.variables for dim in variable.dims), "zarr.json"}
         for tag in self._names:
             if tag in out:
                 continue
-            name = re.sub(r"[/\s]+", ".", tag).strip("._") or "scalar"
-            while name in out.values() or name in _OWN or name in SCALARS.variables[0].dims:
+            name = _file_name(tag)
+            while name in taken:
                 name += "_logged"
             out[tag] = name
+            taken.add(name)
         return out
+
+
+def _file_name(tag: str) -> str:
+    """The name of a variable, which a folder will have: no path, nothing that a terminal obeys, not too long."""
+    name = "".join(c if c.isprintable() and c != "\\" else "_" for c in re.sub(r"[/\s]+", ".", tag))
+    return name.encode()[:_LONGEST].decode(errors="ignore").strip("._") or "scalar"
 
 
 def whole(value: float, where: str) -> int:
@@ -120,7 +136,7 @@ def whole(value: float, where: str) -> int:
     InputError
         It is none, or negative.
     """
-    if not np.isfinite(value) or value != int(value) or value < 0:
+    if not np.isfinite(value) or value != int(value) or not 0 <= value < 2**62:
         raise InputError(f"{where}: iteration {value!r} is no whole number from 0 on")
     return int(value)
 

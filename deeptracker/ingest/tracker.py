@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deeptracker.ingest.eventfile import Histogram, Truncated, read_events
+from deeptracker.ingest.eventfile import Histogram, Truncated, makes_sense, read_events
 from deeptracker.ingest.histograms import distribution, moments
 from deeptracker.ingest.network import architecture
 from deeptracker.ingest.outcome import Outcome
@@ -65,7 +65,7 @@ def read_tracker(
             for value in read_events(file):
                 if isinstance(value.value, float) and value.step >= 0:
                     scalars.add(value.step, f"{prefix}{value.tag}", value.value, value.wall_time)
-                elif isinstance(value.value, Histogram):
+                elif isinstance(value.value, Histogram) and value.step >= 0:
                     _take(tracked, value.tag, value.step, value.value, outcome)
                 elif value.kind not in ("no value", ""):
                     outcome.leave_out(value.tag, f"{value.kind}: neither a scalar nor a histogram")
@@ -89,6 +89,9 @@ def _take(tracked: Tracked, tag: str, step: int, histogram: Histogram, outcome: 
     }.get(kind)
     if reason is not None:
         outcome.leave_out(f"histogram {tag}", reason)
+        return
+    if not makes_sense(histogram):
+        outcome.leave_out(f"histogram {tag}", "its numbers are not those of a histogram")
         return
     tracked.buckets_only |= bool(np.isnan(histogram.total))
     tracked.sizes[layer, kind] = histogram.count
