@@ -12,6 +12,7 @@ from deeptracker.cluster.keys import FILES_HERE, KEYS
 from deeptracker.errors import InputError
 
 _MOST_BYTES = 100_000
+_MOST_BRACKETS = 500
 
 SUPPORTED = '"local", a YAML file of a kind among ' + ", ".join(KEYS) + ", or tcp://host:port of a scheduler"
 
@@ -66,6 +67,8 @@ def _yaml(path: Path) -> Any:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"cluster profile {path} has more than {_MOST_BYTES:,} bytes: name a profile")
         text = path.read_text()
+        if text.count("[") + text.count("{") > _MOST_BRACKETS:  # the time of the parser grows with their square
+            raise InputError(f"cluster profile {path} has more than {_MOST_BRACKETS} brackets: write lists out")
         # A few aliases of aliases stand for more values than any memory holds.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise InputError(f"cluster profile {path} uses an alias (*name): write its value out")

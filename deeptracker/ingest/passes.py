@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray[Any, Any]
+_MOST_CLASSES = int(np.iinfo(np.int16).max)
 
 
 @dataclass(slots=True)
@@ -201,6 +202,8 @@ def _pass(target: Array, answers: Mapping[str, Array], scores: Array | None, log
 def _with_classes(table: PassTable, scored: int | None) -> PassTable:
     most = max([int(table.target.max(initial=-1)), *(int(one.predicted.max(initial=-1)) for one in table.passes)])
     needed = max(most + 1, scored or 0)
+    if needed > _MOST_CLASSES:
+        raise InputError(f"{table.name}: class number {needed - 1:,}, but they go up to {_MOST_CLASSES - 1:,} only")
     if table.classes and len(table.classes) < needed:
         raise InputError(f"{table.name}: {len(table.classes)} names for {needed} classes")
     table.classes = table.classes or [str(number) for number in range(needed)]

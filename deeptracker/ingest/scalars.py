@@ -92,7 +92,7 @@ class Scalars:
                 rates[0] = row.pop("learning_rate")
             known = self._rates.get(iteration, [])
             rates[: len(known)] = known
-            row |= {"learning_rate": rates, "steps": -1 if before is None else iteration - before, "step_skipped": -1}
+            row |= {"learning_rate": rates, "steps": steps_since(before, iteration), "step_skipped": -1}
             sink.append("scalars", iteration, row)
             before = iteration
         return len(iterations)
@@ -128,6 +128,11 @@ def _file_name(tag: str) -> str:
     return name.encode()[:_LONGEST].decode(errors="ignore").strip("._") or "scalar"
 
 
+def steps_since(before: int | None, iteration: int) -> int:
+    """Iterations since the record before, −1 where there is none; no more than the variable holds."""
+    return -1 if before is None else min(iteration - before, np.iinfo(np.int32).max)
+
+
 def whole(value: float, where: str) -> int:
     """An iteration as a whole number.
 
@@ -141,4 +146,4 @@ def whole(value: float, where: str) -> int:
     return int(value)
 
 
-__all__ = ["Scalars", "whole"]
+__all__ = ["Scalars", "steps_since", "whole"]

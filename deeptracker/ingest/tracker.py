@@ -15,7 +15,7 @@ from deeptracker.ingest.eventfile import Histogram, Truncated, makes_sense, read
 from deeptracker.ingest.histograms import distribution, moments
 from deeptracker.ingest.network import architecture
 from deeptracker.ingest.outcome import Outcome
-from deeptracker.ingest.scalars import Scalars
+from deeptracker.ingest.scalars import Scalars, steps_since
 from deeptracker.schema.recorded import statistics
 from deeptracker.sink import Sink
 from deeptracker.statistics import HISTOGRAM_EDGES, THRESHOLDS
@@ -158,7 +158,7 @@ def write_histograms(sink: Sink, tracked: Tracked, outcome: Outcome) -> None:
             for name, value in rows.get(step, {}).items():
                 (row if name in row else full)[name][index[layer]] = value
         row["grad_ratio2"] = _ratio(row["g_norm2"], row["w_norm2"])
-        row["steps"] = -1 if before is None else step - before
+        row["steps"] = steps_since(before, step)
         sink.append("layers/dense", step, row)
         sink.append("layers/full", step, full)
         before = step
