@@ -87,7 +87,7 @@ def warm_up(target: Target, folder: Path) -> None:
     """What is loaded and compiled at first use is no part of a try."""
     for content in target.seeds():
         target.feed(content, scratch(folder))
-        target.whole(content, scratch(folder))
+    target.whole(target.seeds()[0], scratch(folder))
 
 
 def keep(content: bytes, folder: Path) -> str:
