@@ -18,7 +18,7 @@ from deeptracker.store.stage import load_stages, save_stages
 from deeptracker.store.tail import forget
 from deeptracker.store.zarrays import NotAnArrayError
 
-_MOST_DAMAGED = 1000
+_MOST_DAMAGED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def verify(path: str | Path | Place, *, repair: bool = False) -> list[Finding]:
 
 def _growing(folder: Place, commit: Commit) -> Iterator[Finding]:
     for group, growth in commit.groups.items():
-        # Positions first: where a thousand blocks of them are damaged, the marker tells of rows that there are not.
+        # Positions first: where hundreds of blocks of them are damaged, the marker tells of rows that there are not.
         for name in sorted(growth.columns, key=lambda name: name != growth.axis):
             array, damaged = JoinedArray(folder, commit, group, name), 0
             for start in range(0, growth.rows, growth.shard_rows):
