@@ -43,7 +43,8 @@ def main() -> None:
 
     # Nothing of ours was imported until here: what is imported uninstrumented stays so.
     warnings.simplefilter("ignore")
-    with atheris.instrument_imports(include=["deeptracker"]):
+    # Kernels are left as they are: numba compiles nothing that is instrumented.
+    with atheris.instrument_imports(include=["deeptracker"], exclude=["deeptracker.statistics"]):
         from soak.hostile import drawn, malice, targets
         from soak.hostile.watch import attempt, canary
 
