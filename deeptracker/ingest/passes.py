@@ -107,7 +107,8 @@ def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
     count = scores.shape[0] if scores is not None else int(np.prod(next(iter(answers.values())).shape[:-1]))
     rows = {key: value.reshape(-1, size) if value.size == count * size else value for key, value in answers.items()}
     for key, value in {**rows, "target": target[None]}.items():
-        if value.shape != ((count, size) if key != "target" else (1, size)):
+        expected = (1, size) if key == "target" else (count, size)
+        if value.shape != expected:
             raise InputError(f"{name}: {key} has shape {value.shape}, expected {count} passes over {size} images")
     ids = np.asarray(found["image"]) if "image" in found else np.arange(size)
     if ids.shape != (size,) or len(np.unique(ids)) != size:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def main() -> None:
     asked = parser.parse_args()
     import atheris
 
-    # Nothing of ours was imported until here: what is imported uninstrumented stays so.
+    # Nothing of ours was imported until here: what is imported before it can be instrumented stays as it is.
     warnings.simplefilter("ignore")
-    # Kernels are left as they are: numba compiles nothing that is instrumented.
-    with atheris.instrument_imports(include=["deeptracker"], exclude=["deeptracker.statistics"]):
+    import_module("deeptracker.statistics")  # left as it is: numba compiles nothing that is instrumented
+    with atheris.instrument_imports(include=["deeptracker"]):
         from soak.hostile import drawn, malice, targets
         from soak.hostile.watch import attempt, canary
 
