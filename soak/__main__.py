@@ -15,7 +15,7 @@ from pathlib import Path
 
 from soak.figures import Figure, markdown
 
-ATTACKS: dict[str, int] = {"hostile": 100_000}
+ATTACKS: dict[str, int] = {"hostile": 40_000}
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from soak.figures import Figure
 
 _A_SECOND = 120
-"""About how many inputs a second are tried, to share a number of inputs out over the readers."""
+"""So many inputs a second are counted on where a reader is given its time; those of runs take longer."""
 _SLOW = 6
 """How much longer an input of a run takes than any other."""
 
