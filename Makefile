@@ -66,8 +66,13 @@ $(VENV)/.ready-bench: $(READY)
 
 # Attacks on what is promised, in their long forms, and the table of the README's section on reliability.
 # make soak ARGS="--only kills --share 0.1"
-soak: $(READY)
+soak: $(VENV)/.ready-soak
 	$(BIN)/python -m soak $(ARGS)
+
+# atheris: the fuzzer that is guided by coverage. The tests do without.
+$(VENV)/.ready-soak: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
+	touch $@
 
 # Long recordings: files, memory and time stay bounded, and the analysis is right at the end.
 long: $(READY)

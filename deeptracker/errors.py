@@ -4,9 +4,24 @@ Each message is one line that says what is wrong, where, and what to do. The com
 1; nothing here ever shows a traceback to somebody who only mistyped a path.
 """
 
+_LONGEST = 1000
+
+
+def one_line(text: str) -> str:
+    """A text that quotes what others wrote, fit for a terminal: on one line, without control characters, not endless.
+
+    The end of a long text stays: the remedy stands there.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST * 2 // 3]} … {text[-_LONGEST // 3 :]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
 
 class DeepTrackerError(Exception):
     """Root of everything that DeepTracker raises on purpose."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InputError(DeepTrackerError, ValueError):

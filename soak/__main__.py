@@ -23,6 +23,7 @@ ATTACKS: dict[str, int] = {
     "readers": 1000,
     "analyses": 6,
     "injuries": 1000,
+    "hostile": 40_000,
     "odd": 60,
     "visitors": 100,
 }

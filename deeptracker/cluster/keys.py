@@ -28,11 +28,11 @@ def _whole(value: Any, least: int = 1, most: float = float("inf")) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and "\n" not in value
+    return isinstance(value, str) and bool(value.strip()) and value.replace("\t", " ").isprintable()
 
 
 def _texts(value: Any) -> bool:
@@ -44,7 +44,7 @@ def _size(value: Any) -> bool:
 
     try:
         return _text(value) and not value.isdecimal() and parse_bytes(value) > 0
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deeptracker.ingest.arrays import is_array, load, number
+from deeptracker.ingest.foreign import understood
 
 _MODELS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights")
 _OPTIMIZERS = ("optimizer", "optimizer_state_dict", "optimizer_states", "optim", "optimizers")
@@ -50,6 +51,11 @@ def read_checkpoint(path: Path, say: Say) -> Checkpoint:
         The file cannot be read, or reading it would run code.
     """
     content = load(path)
+    with understood(path.name):
+        return _checkpoint(path, content, say)
+
+
+def _checkpoint(path: Path, content: dict[str, Any], say: Say) -> Checkpoint:
     model = _model_of(content, say)
     found = Checkpoint(path.name, {})
     for name, leaf in _flat(model):
@@ -72,7 +78,11 @@ def read_checkpoint(path: Path, say: Say) -> Checkpoint:
     for key in _OPTIMIZERS:
         if key in content:
             state = content[key]
-            _read_optimizer(found, state[0] if isinstance(state, list) and len(state) == 1 else state, say)
+            state = state[0] if isinstance(state, list) and len(state) == 1 else state
+            try:
+                _read_optimizer(found, state, say)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                say("optimizer", "not the state of one torch optimizer")
             break
     return found
 

@@ -20,6 +20,7 @@ from deeptracker.errors import InputError
 
 Array = np.ndarray[Any, Any]
 _MASK = 0xA282EAD8
+_LARGEST = (1 << 64) - 1
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}  # of TensorFlow's DataType
 _VALUES = {1: 5, 2: 6, 3: 7, 9: 10}  # the field of TensorProto that holds them where tensor_content does not
 
@@ -67,7 +68,7 @@ def read_events(path: Path) -> Iterator[Value]:
     for at, record in _records(path):
         try:
             values = _values(record, plugins)
-        except (IndexError, KeyError, TypeError, ValueError, struct.error):
+        except (ArithmeticError, LookupError, TypeError, ValueError, struct.error):
             raise Truncated(f"{path.name}: holds at byte {at} what is no event") from None
         yield from values
 
@@ -120,8 +121,10 @@ def _varint(data: Any, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         at += 1
         if byte < 0x80:
-            return value, at
+            return value & _LARGEST, at
         shift += 7
+        if shift > 63:  # no number has more: reading on would take a time that grows with its square
+            raise ValueError("a number without end")
 
 
 def _fields(data: Any) -> Iterator[tuple[int, Any]]:
@@ -235,4 +238,19 @@ def _histogram(data: Any) -> Histogram:
     return Histogram(low, high, count, total, square, edges, np.array(counts[:size]))
 
 
-__all__ = ["Histogram", "Truncated", "Value", "is_event_file", "read_events"]
+def makes_sense(histogram: Histogram) -> bool:
+    """Whether a histogram is one: counts that can be counted, borders in order."""
+    borders, counts = np.asarray(histogram.edges, np.float64), np.asarray(histogram.counts, np.float64)
+    numbers = [histogram.low, histogram.high, histogram.count]
+    return bool(
+        np.isfinite([*numbers, *borders, *counts]).all()
+        and np.isfinite(histogram.square) != np.isnan(histogram.total)
+        and 0 <= histogram.count < 2**53
+        and (counts >= 0).all()
+        and counts.sum() < 2**53
+        and histogram.low <= histogram.high
+        and (np.diff(borders) >= 0).all()
+    )
+
+
+__all__ = ["Histogram", "Truncated", "Value", "is_event_file", "makes_sense", "read_events"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deeptracker.errors import DeepTrackerError, InputError
+from deeptracker.ingest.foreign import understood
 from deeptracker.ingest.outcome import Outcome
 from deeptracker.ingest.passes import PassSet, PassTable, read_passes
 from deeptracker.ingest.scalars import Scalars, whole
@@ -111,7 +112,8 @@ class Gathering:
 
     def _attempt(self, path: Path, take: Callable[[Path], None]) -> None:
         try:
-            take(path)
+            with understood(path.name):
+                take(path)
         except DeepTrackerError as error:
             name = path.relative_to(self._sources.root).as_posix()
             self._outcome.leave_out(name, str(error).removeprefix(f"{path.name}: "))

@@ -29,6 +29,7 @@ _WEIGHT = re.compile(r"^(?P<layer>.+?)\.(?:weight|weight_v|weight_orig|parametri
 _PROJECTIONS = re.compile(r"^(?P<layer>.+?)\.in_proj_weight$")
 _EMBEDDING = re.compile(r"embed|(^|[._])(wte|wpe|emb|lookup)([._]|$)", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
+_MOST_PAIRS = 10_000_000
 
 
 @dataclass(slots=True)
@@ -151,7 +152,9 @@ def find_network(
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts numbers inside names by value."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in _DIGITS.split(str(name))]
+    # The number itself after its length: Python makes no number of 5,000 digits.
+    parts = [(part, part.lstrip("0")) for part in _DIGITS.split(str(name))]
+    return [(0, len(digits), digits) if part.isdecimal() else (1, 0, part) for part, digits in parts]
 
 
 def _expression(text: str | None, what: str) -> re.Pattern[str] | None:
@@ -197,9 +200,13 @@ def _attach_normalisations(
 ) -> None:
     """A BatchNorm goes with the layer of its own number (bn1, conv1), else with the one before it."""
     place = {name: i for i, name in enumerate(names)}
+    if len(layers) * sum(name.endswith("running_mean") for name in names) > _MOST_PAIRS:
+        return  # no network: each would be compared with each
     for name in names:
         norm, _, last = name.rpartition(".")
         if last != "running_mean":
+            continue
+        if not len(parameters[name].shape):
             continue
         width = int(parameters[name].shape[0])
         free = [layer for layer in layers if not layer.normalisation and layer.filters == width]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from deeptracker.errors import one_line
+
+_MOST_LINES = 1000
 
 
 @dataclass(slots=True)
@@ -24,30 +28,36 @@ class Outcome:
     found: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _said: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
     def leave_out(self, what: str, why: str) -> None:
         """Say once that something is not in the run."""
-        if (what, why) not in self.left_out:
-            self.left_out.append((what, why))
+        line = one_line(what), one_line(why)
+        if line not in self._said:
+            self._said.add(line)
+            self.left_out.append(line)
 
     def note(self, text: str) -> None:
         """Say once how something is to be read."""
+        text = one_line(text)
         if text not in self.notes:
             self.notes.append(text)
 
     def grouped(self) -> list[tuple[str, str]]:
         """What was left out, with everything of the same reason in one line."""
-        counts = Counter(why for _, why in self.left_out)
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for what, why in self.left_out:
+            by_reason[why].append(what)
         lines = []
-        for why in counts:
-            names = [what for what, reason in self.left_out if reason == why]
+        for why, names in by_reason.items():
             more = f" and {len(names) - 3} more" if len(names) > 4 else ""
             lines.append((", ".join(names[:3] if more else names) + more, why))
         return lines
 
     def attributes(self) -> dict[str, Any]:
-        """The same as an attribute of the run."""
-        return {"found": self.found, "left_out": [list(line) for line in self.left_out], "notes": self.notes}
+        """The same as an attribute of the run, which is read whenever that is opened: not without end."""
+        left_out = [list(line) for line in self.left_out[:_MOST_LINES]]
+        return {"found": self.found, "left_out": left_out, "notes": self.notes[:_MOST_LINES]}
 
     def __str__(self) -> str:
         lines = [f"{self.path}: " + "; ".join(self.found)]

@@ -13,6 +13,7 @@ from deeptracker.conform import answers as _checked
 from deeptracker.conform import build
 from deeptracker.errors import InputError
 from deeptracker.ingest.arrays import load
+from deeptracker.ingest.foreign import understood
 from deeptracker.ingest.scalars import whole
 from deeptracker.ingest.tables import columns, counts_epochs, read_table, stack
 from deeptracker.sink import Sink
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray[Any, Any]
+_MOST_CLASSES = int(np.iinfo(np.int16).max)
 
 
 @dataclass(slots=True)
@@ -84,9 +86,10 @@ def read_passes(path: Path) -> PassTable:
     InputError
         Columns do not fit one another.
     """
-    if path.suffix.lower() == ".npz":
-        return _of_arrays(path.name, load(path))
-    return _of_rows(path.name, read_table(path))
+    with understood(path.name):
+        if path.suffix.lower() == ".npz":
+            return _of_arrays(path.name, load(path))
+        return _of_rows(path.name, read_table(path))
 
 
 def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
@@ -105,7 +108,8 @@ def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
     count = scores.shape[0] if scores is not None else int(np.prod(next(iter(answers.values())).shape[:-1]))
     rows = {key: value.reshape(-1, size) if value.size == count * size else value for key, value in answers.items()}
     for key, value in {**rows, "target": target[None]}.items():
-        if value.shape != ((count, size) if key != "target" else (1, size)):
+        expected = (1, size) if key == "target" else (count, size)
+        if value.shape != expected:
             raise InputError(f"{name}: {key} has shape {value.shape}, expected {count} passes over {size} images")
     ids = np.asarray(found["image"]) if "image" in found else np.arange(size)
     if ids.shape != (size,) or len(np.unique(ids)) != size:
@@ -198,6 +202,8 @@ def _pass(target: Array, answers: Mapping[str, Array], scores: Array | None, log
 def _with_classes(table: PassTable, scored: int | None) -> PassTable:
     most = max([int(table.target.max(initial=-1)), *(int(one.predicted.max(initial=-1)) for one in table.passes)])
     needed = max(most + 1, scored or 0)
+    if needed > _MOST_CLASSES:
+        raise InputError(f"{table.name}: class number {needed - 1:,}, but they go up to {_MOST_CLASSES - 1:,} only")
     if table.classes and len(table.classes) < needed:
         raise InputError(f"{table.name}: {len(table.classes)} names for {needed} classes")
     table.classes = table.classes or [str(number) for number in range(needed)]

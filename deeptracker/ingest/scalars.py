@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from deeptracker.conform import position
+from deeptracker.errors import InputError
 from deeptracker.ingest.outcome import Outcome
 from deeptracker.schema.recorded import SCALARS
 from deeptracker.sink import Sink
@@ -24,6 +25,8 @@ _RATE = (
     "epoch learning rate", "epoch lr", "batch learning rate",
 )  # fmt: skip
 _EPOCH = ("epoch", "train epoch")
+_LONGEST = 160
+_EMPTY_CELLS = (1_000_000, 200)
 _OWN = {variable.name for variable in SCALARS.variables}
 _TAKEN = {*_OWN, "zarr.json", *(dim for variable in SCALARS.variables for dim in variable.dims)}
 
@@ -64,6 +67,12 @@ class Scalars:
         iterations = sorted(set(self._rows) | set(self._rates) | set(self._own))
         if not iterations:
             return 0
+        values = sum(map(len, self._rows.values()))
+        if len(iterations) * len(self._names) > _EMPTY_CELLS[0] + _EMPTY_CELLS[1] * values:
+            raise InputError(
+                f"scalars of {len(self._names):,} names at {len(iterations):,} iterations, hardly two of them "
+                "together: ingest what belongs together by itself"
+            )
         names = self._variables(outcome)
         groups = max((len(rates) for rates in self._rates.values()), default=0)
         rate_tag = next((tag for tag, name in names.items() if name == "learning_rate"), None)
@@ -85,7 +94,7 @@ class Scalars:
                 rates[0] = row.pop("learning_rate")
             known = self._rates.get(iteration, [])
             rates[: len(known)] = known
-            row |= {"learning_rate": rates, "steps": -1 if before is None else iteration - before, "step_skipped": -1}
+            row |= {"learning_rate": rates, "steps": steps_since(before, iteration), "step_skipped": -1}
             sink.append("scalars", iteration, row)
             before = iteration
         return len(iterations)
@@ -103,19 +112,27 @@ class Scalars:
                     outcome.note(f"{name} is the scalar {ranked[0][1]!r}")
         if "loss" not in out.values() and self._names:
             outcome.note("no scalar is named as the training loss: loss is NaN")
+        taken = {*out.values(), *_OWN, *(dim for variable in SCALARS.variables for dim in variable.dims), "zarr.json"}
         for tag in self._names:
             if tag in out:
                 continue
-            name = (
-                "".join(c for c in re.sub(r"[/\s]+", ".", tag) if c.isprintable())
-                .encode()[:160]
-                .decode("utf-8", "ignore")
-            )
-            name = name.strip("._") or "scalar"
-            while name in out.values() or name in _TAKEN:
+            name = _file_name(tag)
+            while name in taken:
                 name += "_logged"
             out[tag] = name
+            taken.add(name)
         return out
+
+
+def _file_name(tag: str) -> str:
+    """The name of a variable, which a folder will have: no path, nothing that a terminal obeys, not too long."""
+    name = "".join(c if c.isprintable() and c != "\\" else "_" for c in re.sub(r"[/\s]+", ".", tag))
+    return name.encode()[:_LONGEST].decode(errors="ignore").strip("._") or "scalar"
+
+
+def steps_since(before: int | None, iteration: int) -> int:
+    """Iterations since the record before, −1 where there is none; no more than the variable holds."""
+    return -1 if before is None else min(iteration - before, np.iinfo(np.int32).max)
 
 
 def whole(value: float, where: str) -> int:
@@ -129,4 +146,4 @@ def whole(value: float, where: str) -> int:
     return position(value, f"{where}: iteration")
 
 
-__all__ = ["Scalars", "whole"]
+__all__ = ["Scalars", "steps_since", "whole"]

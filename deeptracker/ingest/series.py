@@ -15,7 +15,7 @@ from deeptracker.ingest.checkpoint import Checkpoint, read_checkpoint
 from deeptracker.ingest.network import NORMALISATION, Network, find_network
 from deeptracker.ingest.numbering import Numbering
 from deeptracker.ingest.outcome import Outcome
-from deeptracker.ingest.scalars import Scalars
+from deeptracker.ingest.scalars import Scalars, steps_since
 from deeptracker.sink import Sink
 from deeptracker.statistics import HISTOGRAM_EDGES, THRESHOLDS, StandardSet, full_set
 
@@ -164,7 +164,7 @@ class Series:
             standard.gradients(gradients)
         standard.weights(weights)
         filters, layers, norm = standard.derive()
-        steps = iteration - self.iterations[-1] if self.iterations else -1
+        steps = steps_since(self.iterations[-1] if self.iterations else None, iteration)
         rows: dict[str, Any] = {**filters, **self._normalisations(c), "steps": steps}
         sink.append("filters/dense", iteration, rows)
         sink.append("layers/dense", iteration, {**layers, "steps": steps})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deeptracker.errors import InputError, MissingExtraError
+from deeptracker.ingest.foreign import affordable, first_line, understood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,8 @@ def kind_of(path: Path) -> str:
     InputError, MissingExtraError
         The file cannot be read.
     """
-    columns = columns_of(path)
+    with understood(path.name):
+        columns = columns_of(path)
     found = named(columns)
     if any(name in found for name in _ANSWERS):
         if path.suffix.lower() == ".npz" or {"iteration", "image"} <= found.keys():
@@ -89,6 +91,14 @@ def columns_of(path: Path) -> list[str]:
         raise InputError(f"{path.name}: cannot be read as {suffix[1:]}: write it again") from None
 
 
+def _decoded_bytes(metadata: Any) -> int:
+    """At least so many bytes is a table of Parquet in memory, however little a run of equal values takes on disk.
+
+    What is said of single columns is not asked for: where that is damaged, pyarrow ends the process.
+    """
+    return 8 * int(metadata.num_rows) * int(metadata.num_columns)
+
+
 def _parquet(path: Path) -> Any:
     try:
         import pyarrow.parquet  # type: ignore[import-untyped,unused-ignore]
@@ -105,12 +115,18 @@ def read_table(path: Path) -> pd.DataFrame:
     InputError
         It cannot be read.
     """
+    with understood(path.name):
+        return _table(path)
+
+
+def _table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
         if path.suffix.lower() == ".parquet":
             wanted = list(named(columns_of(path)).values())
             whole = kind_of(path) == "scalars"
+            affordable(path, _decoded_bytes(_parquet(path).read_metadata(path)))
             return _parquet(path).read_table(path, columns=None if whole else wanted).to_pandas()
         if path.suffix.lower() == ".jsonl":
             # The file's own types: an id "007" is no number, and a number keeps all its digits.
@@ -119,9 +135,7 @@ def read_table(path: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path.name}: cannot be read ({str(error).splitlines()[0][:120]}): write it again"
-        ) from None
+        raise InputError(f"{path.name}: cannot be read ({first_line(error)}): write it again") from None
 
 
 def columns(content: Mapping[str, Any] | pd.DataFrame) -> dict[str, Any]:
@@ -144,7 +158,7 @@ def stack(values: Any, name: str, what: str) -> np.ndarray[Any, Any]:
     """
     try:
         return np.stack([np.asarray(value, np.float64).reshape(-1) for value in values])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise InputError(f"{name}: {what} must be lists of numbers, all of one length") from None
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from deeptracker.ingest.eventfile import Histogram, Truncated, read_events
+from deeptracker.ingest.eventfile import Histogram, Truncated, makes_sense, read_events
 from deeptracker.ingest.histograms import distribution, moments
 from deeptracker.ingest.network import architecture
 from deeptracker.ingest.outcome import Outcome
-from deeptracker.ingest.scalars import Scalars
+from deeptracker.ingest.scalars import Scalars, steps_since
 from deeptracker.schema.recorded import statistics
 from deeptracker.sink import Sink
 from deeptracker.statistics import HISTOGRAM_EDGES, THRESHOLDS
@@ -65,7 +65,7 @@ def read_tracker(
             for value in read_events(file):
                 if isinstance(value.value, float) and value.step >= 0:
                     scalars.add(value.step, f"{prefix}{value.tag}", value.value, value.wall_time)
-                elif isinstance(value.value, Histogram):
+                elif isinstance(value.value, Histogram) and value.step >= 0:
                     _take(tracked, value.tag, value.step, value.value, outcome)
                 elif value.kind not in ("no value", ""):
                     outcome.leave_out(value.tag, f"{value.kind}: neither a scalar nor a histogram")
@@ -89,6 +89,9 @@ def _take(tracked: Tracked, tag: str, step: int, histogram: Histogram, outcome: 
     }.get(kind)
     if reason is not None:
         outcome.leave_out(f"histogram {tag}", reason)
+        return
+    if not makes_sense(histogram):
+        outcome.leave_out(f"histogram {tag}", "its numbers are not those of a histogram")
         return
     tracked.buckets_only |= bool(np.isnan(histogram.total))
     tracked.sizes[layer, kind] = histogram.count
@@ -155,7 +158,7 @@ def write_histograms(sink: Sink, tracked: Tracked, outcome: Outcome) -> None:
             for name, value in rows.get(step, {}).items():
                 (row if name in row else full)[name][index[layer]] = value
         row["grad_ratio2"] = _ratio(row["g_norm2"], row["w_norm2"])
-        row["steps"] = -1 if before is None else step - before
+        row["steps"] = steps_since(before, step)
         sink.append("layers/dense", step, row)
         sink.append("layers/full", step, full)
         before = step

@@ -150,8 +150,7 @@ class Recorder:
         before = self._snapshots.records
 
         def record() -> None:
-            at = position(step)
-            store = self._snapshots.step
+            at, store = position(step), self._snapshots.step
             for work in (lambda: self._begin(at), lambda: store(self._sink, at, loss, batch), self._sink.check):
                 self._guard(work)
 

@@ -117,6 +117,8 @@ class RowFiles:
             return np.empty((count, *self.row_shape), self.dtype)[(slice(None), *rest)]
         start, stop = first // size * size, (last // size + 1) * size
         padded = tuple(-(-n // c) * c for n, c in zip(self.row_shape, self.file_shape[1:], strict=True))
+        if self.folder.is_here and not self.file(last // size).exists():  # before memory is set aside for all of them
+            self._check_present([last // size])
         # By its own chunks, unless whole shards are wanted, which zarrs reads faster.
         inner = self._inner if isinstance(rows, slice) and rows.step in (None, 1) and _sliced(rest) else None
         try:
@@ -138,7 +140,9 @@ class RowFiles:
                 values = np.asarray(view.oindex[(rows, *rest)])
             self._check_present(files)
             return values
-        except (ValueError, RuntimeError, OSError) as error:
+        except DamagedRunError:
+            raise
+        except Exception as error:  # of NumPy, Zarr, zarrs and codecs, each in its own way
             raise DamagedRunError(f"{self.folder}: {error}") from error
 
     def _check_present(self, files: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deeptracker.errors import DamagedRunError, InputError, NewerRunError, NotARunError
 from deeptracker.schema import SCHEMA_VERSION
+from deeptracker.store import plausible
 from deeptracker.store.layout import COMMIT, COPY, LOCK, LOG, MAKING, TAIL
 from deeptracker.store.place import Marker, Place, run_place
 from deeptracker.store.sealed import is_sealed, seal, unseal
@@ -195,7 +196,7 @@ def load_commit(path: str | Path | Place) -> Commit:
         raise NotARunError(f"{folder / COMMIT} may not be read: check the permissions") from None
     try:
         return read_commit(folder, raw)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise DamagedRunError(
             f"{folder / COMMIT} cannot be understood: deeptracker verify {folder} --repair puts its copy in its place"
         ) from None
@@ -208,13 +209,13 @@ def read_commit(folder: Place, raw: bytes) -> Commit:
     ------
     NewerRunError
         Written by a newer DeepTracker.
-    ValueError, KeyError, TypeError, AttributeError
+    ValueError, KeyError, TypeError, AttributeError, OverflowError
         They are not what was written.
     """
     document = unseal(raw)
     version = int(document["schema_version"])
     require_known(folder, version, raw)
-    return replace(_decode(document), schema=version)
+    return replace(_decode(plausible.commit(document)), schema=version)
 
 
 def require_known(folder: Place, version: int, raw: bytes) -> None:

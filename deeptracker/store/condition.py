@@ -11,7 +11,13 @@ from deeptracker.errors import DamagedRunError, NewerRunError
 from deeptracker.store.arrays import RowFiles, row_files
 from deeptracker.store.commit import Commit, load_commit, read_commit
 from deeptracker.store.disk import making_folder
-from deeptracker.store.examining import array_findings, group_findings, metadata_findings, tail_findings
+from deeptracker.store.examining import (
+    NOT_LOOKED_AT,
+    array_findings,
+    group_findings,
+    metadata_findings,
+    tail_findings,
+)
 from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
 from deeptracker.store.joined import read_rows
 from deeptracker.store.layout import COMMIT, COPY, LOG, is_plain
@@ -85,11 +91,15 @@ def _hierarchy(folder: Place, commit: Commit) -> Iterator[Finding]:
 
 def _growing(folder: Place, commit: Commit) -> Iterator[Finding]:
     for group, growth in commit.groups.items():
-        for name, column in growth.columns.items():
-            if growth.shards:
-                thinned = NOTHING if is_plain(column.shape, column.dims) else growth.thinned
-                place = folder.joinpath(LOG, group, name)
-                yield from array_findings(place, group, name, commit.schema > 1, growth.shards, thinned)
+        # Positions first: where hundreds of files of them are damaged, the others are not looked at.
+        for name in sorted(growth.columns, key=growth.axis.__ne__) if growth.shards else ():
+            column = growth.columns[name]
+            thinned = NOTHING if is_plain(column.shape, column.dims) else growth.thinned
+            place = folder.joinpath(LOG, group, name)
+            found = array_findings(place, group, name, commit.schema > 1, growth.shards, thinned)
+            yield from found
+            if found and found[-1].problem == NOT_LOOKED_AT:
+                break
 
 
 def _tail(folder: Place, commit: Commit) -> Iterator[Finding]:

@@ -205,12 +205,11 @@ class Disk:
 def remove_thinned(path: Place, commit: Commit) -> None:
     """Delete the files of shards that a commit says are thinned, where they are still there."""
     for group, growth in commit.groups.items():
-        gone = {str(number) for number in growth.thinned.shards(growth.shard_rows)}
-        for name, column in growth.columns.items() if gone else ():
+        for name, column in growth.columns.items() if growth.thinned else ():
             place = path / LOG / group / name / "c"
             if place.is_dir() and not is_plain(column.shape, column.dims):
                 for child in place.iterdir():
-                    if child.name in gone:
+                    if child.name.isdecimal() and growth.thinned.holds_shard(int(child.name), growth.shard_rows):
                         child.remove(strict=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ from deeptracker.store.spans import NOTHING, Thinned
 from deeptracker.store.tables import ARRAYS
 from deeptracker.store.tail import parts_of_tail
 from deeptracker.store.zarrays import NotAnArrayError, read_description
+
+MOST = 200
+"""Damaged files of an array that are told one by one."""
+NOT_LOOKED_AT = "as damaged as what is before: not looked at"
+_AT_ONCE = 64
 
 
 def metadata_findings(place: Place, group: str, name: str, sealed: bool) -> tuple[dict[str, Any], list[Finding]]:
@@ -57,8 +63,6 @@ def array_findings(
         return [Finding(group, name, NOWHERE, f"metadata: {CHANGED}")]
     count = (described.shape[0] if described.shape else 1) if rows is None else rows
     size = described.file_shape[0] if described.file_shape else 1
-    gone = set(thinned.shards(size))
-    places = [one for one in files_of(described, rows) if not one or one[0] not in gone]
 
     def check(one: tuple[int, ...]) -> Finding | None:
         first = one[0] * size if one else 0
@@ -76,7 +80,16 @@ def array_findings(
             group, name, (min(first + int(lost[0]), stop - 1), min(first + int(lost[-1]) + 1, stop)), CHANGED
         )
 
-    return [found for found in place.at_once(check, places) if found is not None]
+    def is_gone(one: tuple[int, ...]) -> bool:
+        return bool(thinned) and bool(thinned.covers([one[0] * size, (one[0] + 1) * size - 1]).all())
+
+    places, out = (one for one in files_of(described, rows) if not (one and is_gone(one))), []
+    while some := list(islice(places, _AT_ONCE)):
+        out += [found for found in place.at_once(check, some) if found is not None]
+        if len(out) > MOST:  # hundreds of files: the marker tells of rows that there are not
+            first = some[-1][0] * size if some[-1] else 0
+            return [*out[:MOST], Finding(group, name, (first, count), NOT_LOOKED_AT)]
+    return out
 
 
 def group_findings(place: Place, group: str, leave_out: Collection[str], sealed: bool) -> Iterator[Finding]:
@@ -126,4 +139,4 @@ def tail_findings(folder: Place, file: TailFile) -> list[Finding]:
     ]
 
 
-__all__ = ["array_findings", "group_findings", "metadata_findings", "tail_findings"]
+__all__ = ["NOT_LOOKED_AT", "array_findings", "group_findings", "metadata_findings", "tail_findings"]

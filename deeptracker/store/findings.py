@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from deeptracker.errors import one_line
+
 MISSING = "a file is missing"
 CHANGED = "bytes are not what was written"
 NOWHERE = (0, 0)
@@ -46,7 +48,7 @@ class Finding:
             where += f", iterations {low} to {high}" if low != high else f", iteration {low}"
         elif stop > first:
             where += f", rows {first} to {stop - 1}"
-        return f"{where}: {self.problem}{f' ({self.done})' if self.done else ''}"
+        return one_line(f"{where}: {self.problem}{f' ({self.done})' if self.done else ''}")
 
 
 __all__ = ["CHANGED", "MISSING", "NOWHERE", "Finding"]

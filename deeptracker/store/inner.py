@@ -25,6 +25,7 @@ from deeptracker.store.described import Description
 
 _TEXTS = VLenUTF8()
 _EMPTY = 2**64 - 1
+_MOST_TEXT = 1 << 29
 _ENTRY = struct.Struct("<QQ")
 _offset = itemgetter(0)
 _GAP = 16 << 10
@@ -163,11 +164,31 @@ class Inner:
         if len(packed) < 5 or google_crc32c.value(bytes(packed[:-4])) != int.from_bytes(packed[-4:], "little"):
             raise ValueError(f"{path}: the checksum of a chunk does not match")
         if self.texts:
-            texts: np.ndarray[Any, Any] = _TEXTS.decode(blosc.decompress(packed[:-4]))
-            return texts.reshape(self.chunk)
+            return self._decode_texts(packed[:-4], path)
         values = np.empty(self.chunk, self.dtype)
+        # A chunk that holds less would leave what was in that memory before.
+        if _unpacked(packed) != values.nbytes:
+            raise ValueError(f"{path}: a chunk is not of the size that the metadata say")
         blosc.decompress(packed[:-4], values)
         return values
+
+    def _decode_texts(self, packed: memoryview, path: str) -> np.ndarray[Any, Any]:
+        count = math.prod(self.chunk)
+        if _unpacked(packed) > _MOST_TEXT:
+            raise ValueError(f"{path}: texts of more than {_MOST_TEXT:,} bytes")
+        content = blosc.decompress(packed)
+        # Each text takes its length at least; memory for all of them is set aside first.
+        if len(content) < 4 * (1 + count) or int.from_bytes(content[:4], "little") != count:
+            raise ValueError(f"{path}: a chunk has not as many texts as the metadata say")
+        texts: np.ndarray[Any, Any] = _TEXTS.decode(content)
+        return texts.reshape(self.chunk)
+
+
+def _unpacked(packed: memoryview) -> int:
+    """Bytes that a packed chunk says it holds."""
+    if len(packed) < 16:
+        raise ValueError("a chunk is cut off")
+    return int.from_bytes(packed[4:8], "little")
 
 
 def _adjacent(found: list[Found]) -> Iterator[list[Found]]:

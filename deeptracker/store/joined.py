@@ -18,6 +18,7 @@ from deeptracker.store.layout import LOG, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.tail import read_tail
+from deeptracker.store.zarrays import NotAnArrayError
 
 _ATTEMPTS = 5
 
@@ -86,7 +87,9 @@ class JoinedArray(BackendArray):
         for _ in range(_ATTEMPTS):
             try:
                 result = where._read(rows, rest)
-            except (OSError, DamagedRunError) as error:
+            except NotAnArrayError as error:
+                raise self._damaged(error) from error
+            except (OSError, DamagedRunError, IndexError, MemoryError) as error:
                 newer = self._newest(rows)
                 if newer is None or newer.generation == where.generation:
                     raise self._damaged(error) from error
@@ -115,7 +118,7 @@ class JoinedArray(BackendArray):
     def _newest(self, rows: slice | np.ndarray[Any, Any]) -> JoinedArray | None:
         self._check_history(rows)
         commit = load_commit(self.folder)
-        if self.name not in commit.groups[self.group].columns:
+        if self.group not in commit.groups or self.name not in commit.groups[self.group].columns:
             return None
         return JoinedArray(self.folder, commit, self.group, self.name)
 
@@ -130,6 +133,7 @@ class JoinedArray(BackendArray):
         if isinstance(rows, slice):
             numbers = range(rows.start, rows.stop, rows.step or 1)
             inside = min(len(numbers), max(0, -(-(shards - rows.start) // numbers.step)))
+            self._sure_of_tail(rows.stop)
             head: Any = slice(rows.start, min(rows.stop, shards), numbers.step)
             behind: Any = np.arange(numbers[inside], rows.stop, numbers.step) if inside < len(numbers) else None
         else:
@@ -144,8 +148,20 @@ class JoinedArray(BackendArray):
             return outer(np.empty((0, *self.column.shape), self.dtype), rest)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def _sure_of_tail(self, stop: int) -> None:
+        """Rows before ``stop`` lie in files that are long enough for them: a marker that says so is not enough."""
+        for name, start, count in self.tail:
+            if start < stop and start + count > self.growth.shards:
+                positions = read_tail(self.folder / TAIL / name, self.run, self.group, self.growth.axis)
+                if positions is None or positions.shape != (count,):
+                    raise DamagedRunError(f"{name} has not as many rows as were committed")
+        if stop > self.growth.shards and sum(count for _, _, count in self.tail) < stop - self.growth.shards:
+            raise DamagedRunError("the tail lacks rows that were committed")
+
     def _from_shards(self, rows: slice | np.ndarray[Any, Any], rest: Key) -> np.ndarray[Any, Any]:
         array = row_files(self.folder / LOG / self.group / self.name, (self.run, self.cuts))
+        if array.row_shape != self.column.shape or array.dtype != self.dtype:
+            raise DamagedRunError("its metadata are not those that were committed")
         gone = self.thinned.covers(numbers := _numbers(rows)) if self.thinned else np.zeros(0, bool)
         if not gone.any():
             return array.read(rows, rest)
@@ -169,8 +185,11 @@ class JoinedArray(BackendArray):
             lambda one: read_tail(self.folder / TAIL / one[0], self.run, self.group, self.name), wanted
         )
         for (_, start, low, high), block in zip(wanted, blocks, strict=True):
-            if block is not None:
-                out[low:high] = block[rows[low:high] - start]
+            if block is None:
+                continue
+            if block.shape[1:] != self.column.shape or block.dtype != self.dtype or high - low > len(block):
+                raise DamagedRunError("its rows in the tail are not such as were committed")
+            out[low:high] = block[rows[low:high] - start]
         if sum(high - low for _, _, low, high in wanted) != len(rows):
             raise DamagedRunError("the tail lacks rows that were committed")
         return outer(out, rest)

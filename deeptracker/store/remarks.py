@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from deeptracker.errors import DamagedRunError, InputError
 from deeptracker.schema import SCHEMA_VERSION
+from deeptracker.store import plausible
 from deeptracker.store.commit import require_known
 from deeptracker.store.sealed import seal, unseal
 
@@ -73,10 +74,7 @@ def load_remarks(folder: Place) -> list[Remark]:
         raw = (folder / REMARKS).read_bytes()
         document = unseal(raw)
         require_known(folder, int(document["schema_version"]), raw)
-        return [
-            Remark(**{**one, "layers": tuple(one["layers"]), "classes": tuple(one["classes"])})
-            for one in document["remarks"]
-        ]
+        return [Remark(**plausible.remark(one)) for one in document["remarks"]]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError):
@@ -112,6 +110,24 @@ def keep_remark(
     return remark
 
 
+def ranked_events(texts: Iterable[str], folder: Place) -> list[dict[str, Any]]:
+    """Events of a run as its analysis wrote them, anomalies first, strongest first, each with what was said of it.
+
+    Raises
+    ------
+    DamagedRunError : they are not events.
+    """
+    try:
+        documents = [plausible.event(str(text)) for text in texts]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedRunError(
+            f"{folder}: anomalies/events cannot be understood: deeptracker analyze {folder} makes them again"
+        ) from None
+    # Labels have no place among anomalies.
+    ranked = sorted(documents, key=lambda d: (d["kind"] == "label", d["rank"] or 0))
+    return remarked(ranked, load_remarks(folder))
+
+
 def remarked(events: list[dict[str, Any]], remarks: list[Remark]) -> list[dict[str, Any]]:
     """Events with what was said of each as ``remark``: verdict, note and when; None where nothing was."""
     out = []
@@ -122,4 +138,4 @@ def remarked(events: list[dict[str, Any]], remarks: list[Remark]) -> list[dict[s
     return out
 
 
-__all__ = ["VERDICTS", "Remark", "keep_remark", "load_remarks", "remarked"]
+__all__ = ["VERDICTS", "Remark", "keep_remark", "load_remarks", "ranked_events", "remarked"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Commit, Growth, save_commit
 from deeptracker.store.condition import derived, look, read_marker
 from deeptracker.store.disk import making_folder, remove_thinned
-from deeptracker.store.examining import array_findings
+from deeptracker.store.examining import NOT_LOOKED_AT, array_findings
 from deeptracker.store.findings import Finding
 from deeptracker.store.layout import COMMIT, COPY, LOCK, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
@@ -38,6 +39,8 @@ ASIDE = "damaged"
 MISSING_NOW = "repaired: what could not be read is missing from now on"
 MADE_AGAIN = "made again"
 DROPPED = "dropped; analyze makes it again"
+_MOST_BYTES = 1 << 30
+"""Of a file that is made again: none of ours is as large, and a run may come from anywhere."""
 
 
 def mend(folder: Place) -> list[Finding]:
@@ -173,6 +176,8 @@ class Repair:
         """One file of a growing array, chunk by chunk."""
         group, name, axis = finding.group, finding.variable, growth.axis
         files = RowFiles(self.folder.joinpath(LOG, group, name))
+        if finding.problem == NOT_LOOKED_AT or prod(files.file_shape) * files.dtype.itemsize > _MOST_BYTES:
+            return finding
         number = finding.rows[0] // files.file_rows
         first, stop = number * files.file_rows, min((number + 1) * files.file_rows, growth.shards)
         if name == axis:

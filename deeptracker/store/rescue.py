@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from deeptracker.store.tail import read_tail, write_tail
 Spans = list[tuple[int, int]]
 Lost = dict[str, dict[str, Spans]]
 """Of each group, of each variable: rows [start, stop) that cannot be read."""
+_MOST_BYTES = 4 << 30
 
 
 def rescue_file(files: RowFiles, first: int, stop: int, fill: Any) -> tuple[np.ndarray[Any, Any], Spans]:
@@ -53,6 +55,8 @@ def rescue_tail(folder: Place, commit: Commit, bad: set[str]) -> tuple[Commit, L
     The state that says so (not saved), what is missing, and how many rows were left out: their positions are unknown.
     """
     blocks, lost, dropped = {}, {}, 0
+    if _bytes_of_tail(commit) > _MOST_BYTES:
+        raise DamagedRunError(f"{folder}: the tail is too large to be repaired: restore it from a copy of the run")
     for group, growth in commit.groups.items():
         if not growth.tail:
             continue
@@ -69,6 +73,14 @@ def rescue_tail(folder: Place, commit: Commit, bad: set[str]) -> tuple[Commit, L
     name = f"{commit.generation + 1:09d}.tail"
     tail = (write_tail(folder / TAIL, name, blocks),) if blocks else ()
     return replace(commit, tail=tail, cuts=commit.cuts + 1), lost, dropped
+
+
+def _bytes_of_tail(commit: Commit) -> int:
+    return sum(
+        growth.tail * prod(column.shape) * np.dtype(column.dtype).itemsize
+        for growth in commit.groups.values()
+        for column in growth.columns.values()
+    )
 
 
 def _last(folder: Place, group: str, growth: Growth) -> int | None:

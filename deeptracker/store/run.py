@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pandas as pd
 import xarray as xr
 from xarray.core import indexing
 
-from deeptracker.errors import MissingGroupError
+from deeptracker.errors import DamagedRunError, MissingGroupError
 from deeptracker.schema import group_of
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.commit import Commit, load_commit
@@ -27,7 +26,7 @@ from deeptracker.store.labels import chunked, labelled
 from deeptracker.store.layout import LOG, PLAIN_CHUNK, is_plain
 from deeptracker.store.missing import why_missing
 from deeptracker.store.place import Place, run_place
-from deeptracker.store.remarks import Remark, keep_remark, load_remarks, remarked
+from deeptracker.store.remarks import Remark, keep_remark, ranked_events
 from deeptracker.store.space import bytes_by_group, lost_table, thinned_table
 from deeptracker.store.stage import StageWriter, load_stages
 from deeptracker.store.tables import read_group, variable_attributes
@@ -122,9 +121,15 @@ class Run:
         """
         if not self.has(group):
             raise MissingGroupError(why_missing(self.path, group, self.groups, self.stages))
-        dataset, rows = self._growing(group) if group in self.commit.groups else self._whole(group)
-        if group != "architecture":
-            dataset = labelled(dataset, self._architecture, self._images_of(group), self._architecture_key)
+        try:
+            dataset, rows = self._growing(group) if group in self.commit.groups else self._whole(group)
+            if group != "architecture":
+                dataset = labelled(dataset, self._architecture, self._images_of(group), self._architecture_key)
+        except (ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+            raise DamagedRunError(
+                f"{self.path}: parts of {group} do not fit together ({type(error).__name__}): "
+                f"deeptracker verify {self.path} names what is damaged"
+            ) from error
         dataset.encoding["shard_rows"] = rows
         return chunked(dataset, rows) if dask else dataset
 
@@ -269,18 +274,9 @@ class Run:
 
     def event_documents(self) -> list[dict[str, Any]]:
         """Ranked events and labels, one dictionary each, as ``deeptracker events --json`` prints them, with what was
-        said of each as ``remark``.
-
-        Raises
-        ------
-        MissingGroupError
-            The run was not analysed.
+        said of each as ``remark``. MissingGroupError where the run was not analysed.
         """
-        events = self.dataset("anomalies/events")
-        documents = [json.loads(str(text)) for text in events["document"].values]
-        # Anomalies come first, strongest first; labels have no place among them.
-        ranked = sorted(documents, key=lambda d: (d.get("kind") == "label", d.get("rank") or 0))
-        return remarked(ranked, load_remarks(self.path))
+        return ranked_events(self.dataset("anomalies/events")["document"].values, self.path)
 
     def remark(self, rank: int, verdict: str | None = None, note: str = "") -> Remark:
         """Keep what a person says of the event of this rank, in place of what was said before.

@@ -15,6 +15,7 @@ from typing import Any
 import google_crc32c
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store import plausible
 
 SEAL = "crc32c"
 _END = re.compile(rb'(,|(?<=\{))"crc32c":"([0-9a-f]{8})"(\}\}?)\Z')
@@ -67,11 +68,11 @@ def unseal(raw: bytes) -> Any:
     """
     end = _END.search(raw[-_LENGTH:])
     if end is None:
-        return json.loads(raw)
+        return plausible.parsed(raw)
     body = raw[: len(raw) - (len(end.group(0)))]
     if google_crc32c.value(body) != int(end.group(2), 16):
         raise BrokenSealError("its checksum does not fit its bytes")
-    return json.loads(body + end.group(3))
+    return plausible.parsed(body + end.group(3))
 
 
 __all__ = ["SEAL", "BrokenSealError", "is_sealed", "seal", "seal_metadata", "unseal"]

@@ -61,6 +61,10 @@ class Thinned:
         for span in self.spans:
             yield from range(-(-span.start // size), span.stop // size)
 
+    def holds_shard(self, number: int, size: int) -> bool:
+        """Whether this shard is gone whole."""
+        return any(-(-span.start // size) <= number < span.stop // size for span in self.spans)
+
     def add(self, spans: Iterable[Span]) -> Thinned:
         """With more rows gone; none of them gone before. What the analysis knows now is what counts later."""
         out: list[Span] = []

@@ -18,6 +18,7 @@ from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.schema.derived import STAGES
+from deeptracker.store import plausible
 from deeptracker.store.analysing import analysing
 from deeptracker.store.commit import require_known
 from deeptracker.store.continued import Continued
@@ -49,7 +50,7 @@ def load_stages(folder: Place) -> dict[str, dict[str, Any]]:
         raw = (folder / MARKER).read_bytes()
         document = unseal(raw)
         require_known(folder, int(document["schema_version"]), raw)
-        return {name: dict(stage) for name, stage in document["stages"].items()}
+        return plausible.stages(document, STAGES)
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):

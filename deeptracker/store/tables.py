@@ -13,6 +13,7 @@ from xarray.core import indexing
 
 from deeptracker.errors import DamagedRunError
 from deeptracker.schema import group_of
+from deeptracker.store import plausible
 from deeptracker.store.arrays import Key, row_files
 from deeptracker.store.continued import Continued
 from deeptracker.store.edition import Edition
@@ -246,7 +247,8 @@ def read_group(
 def _read_group(
     places: tuple[Place, ...], attributes: dict[str, Any], label: str, history: Edition, leave_out: Collection[str]
 ) -> xr.Dataset:
-    auxiliary = set(attributes.pop(_COORDINATES, "").split())
+    plausible.attributes(attributes)
+    auxiliary = set(str(attributes.pop(_COORDINATES, "")).split())
     attributes.pop(ARRAYS, None)
 
     def read(child: Any) -> tuple[str, bool, xr.Variable] | None:

@@ -10,12 +10,14 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store import plausible
 from deeptracker.store.commit import TailFile
 from deeptracker.store.place import Place
 
@@ -78,7 +80,8 @@ def _header(path: Place, file: Any) -> tuple[int, dict[str, Any]]:
             if len(text) < length and len(raw) == _HEADER_BYTES:
                 text += path.read_part(_HEADER_BYTES, length - len(text))
             if len(text) == length and zlib.crc32(text) == checksum:
-                return _PREFIX.size + length, json.loads(text)
+                with suppress(ValueError, KeyError, TypeError, AttributeError):
+                    return _PREFIX.size + length, plausible.tail(plausible.parsed(text))
     raise DamagedRunError(f"{path}: the header of this file of the tail is damaged: deeptracker verify RUN --repair")
 
 
@@ -107,7 +110,7 @@ def read_tail(path: Place, run: str, group: str, variable: str) -> np.ndarray[An
     try:
         values = path.values(base + entry["offset"], entry["dtype"], shape)
         sound = known in _sound or zlib.crc32(values.reshape(-1).view(np.uint8).data) == entry["crc"]
-    except ValueError:  # it ends too early
+    except (ValueError, OverflowError):  # it ends too early
         sound = False
     if not sound:
         raise DamagedRunError(

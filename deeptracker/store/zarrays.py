@@ -26,6 +26,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store import plausible
 from deeptracker.store.described import Description, describe
 from deeptracker.store.durable import begin_sync
 from deeptracker.store.layout import Grid, encoding
@@ -119,7 +120,9 @@ def read_attributes(folder: Place) -> dict[str, Any]:
 def _description(document: dict[str, Any]) -> Description:
     if document["node_type"] != "array":
         raise NotAnArrayError("it is a group")
-    return describe(document)
+    found = describe(document)
+    plausible.description(found.file_shape, found.chunks, found.shape, found.dtype.itemsize)
+    return found
 
 
 def _understood(folder: Place, understand: Callable[[dict[str, Any]], T]) -> T:
@@ -128,7 +131,7 @@ def _understood(folder: Place, understand: Callable[[dict[str, Any]], T]) -> T:
         return understand(unseal(raw))
     except NotAnArrayError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # Zarr says in many ways what it does not understand
         raise DamagedRunError(
             f"{folder / 'zarr.json'} is damaged: deeptracker verify RUN names every damaged part"
         ) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deeptracker.errors import InputError
 from deeptracker.screen import coordinate, table
+from deeptracker.view.pattern import pattern as regular
 
 LEVELS = ("layer", "block", "stage")
 
@@ -100,10 +100,7 @@ def matching(places: list[Place], pattern: str) -> list[Place]:
     ------
     InputError : it is no regular expression, or found nowhere.
     """
-    try:
-        found = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"{pattern!r} is no regular expression: {error}") from None
+    found = regular(pattern)
     kept = [place for place in places if found.search(place.name)]
     if not kept:
         raise InputError(f"no layer has {pattern!r} in its name; there are {places[0].name}, … {places[-1].name}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deeptracker.app.address import addressed
 from deeptracker.app.state import State
+from deeptracker.errors import InputError
+from deeptracker.view.pattern import pattern
 
 NAMES = st.text(min_size=1, max_size=40)
 CHOSEN = st.fixed_dictionaries(
@@ -77,3 +80,19 @@ def test_address__keeps_what_is_not_ours_and_tells_zooms_from_choices() -> None:
     assert address.place["replace"] is False
     address.place = {"query": "run=mine&pins=7", "replace": True}
     assert (state.event, state.layers, state.pins, state.start) == (0, [], [7], None)
+
+
+@pytest.mark.parametrize(
+    "text", ["conv", r"layer[12]\.0", "^(conv|bn)1$", "a.*b.*c", "x{2,3}?", "layer1.*a|layer2.*b", ""]
+)
+def test_pattern__of_an_address_finds_names(text: str) -> None:
+    assert pattern(text).pattern == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(.*)*x", "(a|a)" * 30, ".*" * 20 + "x", "(.*x|y)" * 9, "a?" * 40, "x{99999999999999999999}", "(" * 5, "(a+)+"],
+)
+def test_pattern__that_would_hold_the_server_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        pattern(text)

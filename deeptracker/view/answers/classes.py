@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from deeptracker.screen.ordering import clusters_of, ordered
 from deeptracker.view import palettes, words
 from deeptracker.view.columns import Columns, columns
 from deeptracker.view.network.layer_values import squeeze
+from deeptracker.view.pattern import pattern as regular
 from deeptracker.view.places import short
 from deeptracker.view.scale import Scale, share_scale
 from deeptracker.view.timeline import Timeline, named_rows
@@ -200,10 +200,7 @@ class ClassRows:
 
 def _rows(classes: Classes, clusters: NDArray[np.intp] | None, opened: Sequence[str], pattern: str) -> list[Row]:
     """All images first (where there are several classes), then clusters, or classes, in drawing order."""
-    try:
-        fits = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"{pattern!r} is no regular expression: {error}") from None
+    fits = regular(pattern)
     each = [Row("class", int(c), words.class_name(classes.names[c])) for c in classes.order]
     each = [row for row in each if fits.search(row.name) or fits.search(classes.names[row.index])]
     if not each:
