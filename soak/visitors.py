@@ -69,7 +69,8 @@ async def _enter(address: str, text: str) -> WebSocketClientConnection:
     """Connect as the page does, and take its document."""
     found = re.search(r'"token":\s*"([^"]+)"', text)
     assert found
-    request = HTTPRequest(address.replace("http", "ws", 1) + "ws", headers={"Origin": address.rstrip("/")})
+    origin = f"http://{urlsplit(address).netloc}"
+    request = HTTPRequest(address.replace("http", "ws", 1) + "ws", headers={"Origin": origin})
     socket = await websocket_connect(request, subprotocols=["bokeh", found[1]], max_message_size=1 << 28)
     await _until(socket, "ACK")
     await _ask(socket, "PULL-DOC-REQ")
