@@ -69,7 +69,8 @@ async def _enter(address: str, text: str) -> WebSocketClientConnection:
     """Connect as the page does, and take its document."""
     found = re.search(r'"token":\s*"([^"]+)"', text)
     assert found
-    request = HTTPRequest(address.replace("http", "ws", 1) + "ws", headers={"Origin": address.rstrip("/")})
+    origin = f"http://{urlsplit(address).netloc}"
+    request = HTTPRequest(address.replace("http", "ws", 1) + "ws", headers={"Origin": origin})
     socket = await websocket_connect(request, subprotocols=["bokeh", found[1]], max_message_size=1 << 28)
     await _until(socket, "ACK")
     await _ask(socket, "PULL-DOC-REQ")
@@ -140,7 +141,7 @@ def _hostile(draw: random.Random, host: str, token: str) -> str:
     page = draw.choice(["/", "/live", "/compare", "/static/js/bokeh.min.js", "/favicon.ico", "/?run=..%2F.."])
     out = "/".join(draw.choices(["..", "%2e%2e", "..%2f", ".%2e", "..%5c", "%00"], k=draw.randint(1, 8)))
     root = draw.choice(["/static/", "/static/extensions/panel/", "/static/js/", "/", "/live/static/", "//"])
-    forged = token[: draw.randint(0, len(token) - 1)] + draw.choice(["", "A", ".", "AAAA"])
+    forged = token[: draw.randint(0, len(token) - 8)] + draw.choice(["", "A", ".", "AAAA"])
     handshake = (
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bokeh, "
