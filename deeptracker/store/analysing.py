@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from deeptracker.errors import LockedRunError
 from deeptracker.store.layout import ANALYSIS_LOCK
 from deeptracker.store.place import Lock, Place
 
 _held: ContextVar[Mapping[str, Lock] | None] = ContextVar("held", default=None)
+_writing: ContextVar[frozenset[str]] = ContextVar("writing", default=frozenset())
 
 
 @contextmanager
@@ -34,4 +36,23 @@ def analysing(path: Place) -> Iterator[Lock]:
         lock.release()
 
 
-__all__ = ["analysing"]
+@contextmanager
+def alone(path: Place) -> Iterator[None]:
+    """Be the one who writes a stage within an analysis: what lies beside the stages that count is another's rest.
+
+    Raises
+    ------
+    LockedRunError
+        The block is inside another one.
+    """
+    writing, name = _writing.get(), str(path)
+    if name in writing:
+        raise LockedRunError.held(path, "this process", True)
+    token = _writing.set(writing | {name})
+    try:
+        yield
+    finally:
+        _writing.reset(token)
+
+
+__all__ = ["alone", "analysing"]

@@ -15,6 +15,8 @@ from deeptracker.errors import LockedRunError, RunError
 from deeptracker.store.durable import make_folder
 from deeptracker.store.layout import ANALYSIS_LOCK
 
+_TRIES = 20
+
 
 class WriterLock:
     """An advisory lock on a file (``flock``): the kernel frees it when the process ends, however it ends.
@@ -26,7 +28,6 @@ class WriterLock:
     """
 
     def __init__(self, path: Path, run: object, patience: float = 0.3) -> None:
-        make_folder(path.parent)
         self._path, self._run = path, run
         self._descriptor: int | None = _open(path)
         deadline = time.monotonic() + patience
@@ -75,6 +76,11 @@ def _close_in_child(reference: weakref.ref[Any]) -> None:
 
 
 def _open(path: Path) -> int:
+    """The file, made where it is missing; whoever held the lock may remove its folder meanwhile."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            make_folder(path.parent)
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 

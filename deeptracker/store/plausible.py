@@ -187,7 +187,8 @@ def event(text: str) -> dict[str, Any]:
     rate = document["false_per_1000"]
     _sure(rate is None or _numbers([rate]), "no rate")
     for one in document["filters"]:
-        _sure(isinstance(one["layer"], str) and type(one["channel"]) is int and _numbers([one["score"]]), "no filter")
+        _sure(isinstance(one["layer"], str) and type(one["channel"]) is int, "no filter")
+        _sure(one["score"] is None or _numbers([one["score"]]), "no score")
     for one in document["evidence"]:
         _sure(all(isinstance(one[key], str) for key in ("text", "expression")), "no evidence")
     return document

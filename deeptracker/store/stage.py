@@ -19,7 +19,7 @@ from deeptracker.errors import DamagedRunError, InputError, LockedRunError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.schema.derived import STAGES
 from deeptracker.store import plausible
-from deeptracker.store.analysing import analysing
+from deeptracker.store.analysing import alone, analysing
 from deeptracker.store.commit import require_known
 from deeptracker.store.continued import Continued
 from deeptracker.store.faults import KEPT, told
@@ -120,6 +120,7 @@ class StageWriter:
         self._held.enter_context(told(self.path, KEPT))
         with self._held:  # let go of where the stage cannot be begun
             self._lock = self._held.enter_context(analysing(self.path))
+            self._held.enter_context(alone(self.path))
             self._begin()
             self._held = self._held.pop_all()
         return self

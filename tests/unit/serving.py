@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +23,15 @@ HANDSHAKE = {
 
 
 @contextmanager
-def running(path: Path, **options: Any) -> Iterator[int]:
-    """A server in a thread with a loop of its own; its port."""
+def running(path: Path, *, itself: bool = False, **options: Any) -> Iterator[int]:
+    """A server of a copy of ``path``, or of ``path`` itself, in a thread with a loop of its own; its port."""
     ready, started = threading.Event(), {}
+    folder = tempfile.TemporaryDirectory()  # a live page analyses the run anew
+    served = path if itself else Path(shutil.copytree(str(path), Path(folder.name) / path.name))
 
     def work() -> None:
         asyncio.set_event_loop(asyncio.new_event_loop())
-        started["server"] = it = server(path, port=0, **options)
+        started["server"] = it = server(served, port=0, **options)
         it.start()
         it.io_loop.add_callback(ready.set)
         it.io_loop.start()
@@ -42,6 +46,7 @@ def running(path: Path, **options: Any) -> Iterator[int]:
         loop = started["server"].io_loop
         loop.add_callback(loop.stop)
         thread.join(20)
+        folder.cleanup()
 
 
 def ask(

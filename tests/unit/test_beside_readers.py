@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,12 +15,10 @@ import xarray as xr
 from deeptracker import analyze, conform
 from deeptracker.errors import DamagedRunError, LockedRunError, RunError
 from deeptracker.following import LEAST, follow, recent_events
-from deeptracker.store import LogWriter, arrays, open_run, verify
+from deeptracker.store import LogWriter, arrays, condition, open_run, verify
 from deeptracker.store.analysing import analysing
 from deeptracker.store.flock import WriterLock
 from deeptracker.testing import simulate
-
-module = sys.modules["deeptracker.store.verify"]  # the package has the function under this name
 
 
 def images(value: int, count: int) -> xr.Dataset:
@@ -122,7 +119,7 @@ def test_repair__waits_for_no_analysis_and_drops_nothing_that_one_made_anew(
     (path / "log.zarr" / "index" / "1" / "layers_8" / "zarr.json").unlink()
     with analysing(run.path), pytest.raises(LockedRunError, match="is being analysed"):
         _in_a_thread(lambda: verify(path, repair=True))
-    look, looked = module._stages, []
+    look, looked = condition._stages, []
 
     def replaced(*given: Any) -> Any:
         yield from look(*given)
@@ -130,7 +127,7 @@ def test_repair__waits_for_no_analysis_and_drops_nothing_that_one_made_anew(
             looked.append(1)
             analyze(path, stages=["index", "anomalies", "correlation"])
 
-    monkeypatch.setattr(module, "_stages", replaced)
+    monkeypatch.setattr(condition, "_stages", replaced)
     assert verify(path, repair=True) == []
     assert open_run(path).stages.keys() == run.stages.keys()
 

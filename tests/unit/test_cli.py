@@ -186,8 +186,15 @@ def test_verify__exits_1_and_names_what_is_damaged(run, tmp_path):
     file.write_bytes(file.read_bytes()[:-3])
     code, out, err = run("verify", tmp_path / "run")
     assert code == 1
-    assert "scalars/loss, rows 0 to 19" in out
-    assert "restore" in err
+    assert "scalars/loss, iterations 0 to 19" in out
+    assert "verify" in err
+    assert "--repair" in err
+    code, out, _ = run("verify", tmp_path / "run", "--repair")
+    assert code == 0
+    assert "missing from now on" in out
+    assert run("verify", tmp_path / "run")[0] == 0
+    lost = json.loads(run("info", tmp_path / "run", "--json")[1])["lost"]
+    assert lost == [{"group": "scalars", "variable": "loss", "first": 0, "last": 19, "rows": 20}]
 
 
 def test_simulate__writes_a_run(run, tmp_path):

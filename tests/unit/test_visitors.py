@@ -217,7 +217,7 @@ def test_password__is_not_to_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_server__a_run_that_is_gone_is_said_without_a_traceback(analysed: Run, tmp_path: Path) -> None:
     path = tmp_path / "gone"
     shutil.copytree(str(analysed.path), path)
-    with running(path) as port:
+    with running(path, itself=True) as port:
         assert "does not exist" not in document(port)
         shutil.rmtree(path)
         said = document(port)
