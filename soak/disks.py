@@ -12,10 +12,9 @@ import os
 import random
 import shutil
 import subprocess
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from deeptracker.analysis import analyze
@@ -23,10 +22,10 @@ from deeptracker.errors import DeepTrackerError
 from deeptracker.store import open_run, verify
 from deeptracker.testing import simulate
 from soak.figures import Figure
+from soak.mounts import can_mount, disk, someone
 from soak.training import Told, broken, train
 
 STEPS = 60
-NOBODY = 65534
 ERRORS = ["ENOSPC", "EIO", "EROFS", "EACCES", "EDQUOT", "ESTALE"]
 
 Fault = Callable[[Path, bool], None]
@@ -214,46 +213,6 @@ def _slow(draw: random.Random) -> Fault:
         os.fsync = slow if begins else fsync
 
     return fault
-
-
-@contextlib.contextmanager
-def disk(folder: Path, real: bool, kilobytes: int) -> Iterator[Path]:
-    """A folder on a disk of its own, which everybody may use."""
-    # Below the folder of all: those that lead to ``folder`` may be closed to other users.
-    place = Path(tempfile.mkdtemp(prefix="deeptracker-disk-")) if real else folder
-    place.mkdir(parents=True, exist_ok=True)
-    if real:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        if real:
-            subprocess.run(["umount", "-l", place], check=True)
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def can_mount(folder: Path) -> bool:
-    """Whether this process may mount a tmpfs."""
-    try:
-        with disk(folder / "mounted", True, 64):
-            return True
-    except (OSError, subprocess.CalledProcessError):
-        return False
-
-
-@contextlib.contextmanager
-def someone(place: Path, other: bool) -> Iterator[None]:
-    """As another user, whom permissions bind; root they do not."""
-    if not other or os.geteuid():
-        yield
-        return
-    place.chmod(0o777)
-    place.parent.chmod(place.parent.stat().st_mode | 0o011)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def analysed(times: int, draw: random.Random, folder: Path, real: bool) -> tuple[Counter[str], int]:
