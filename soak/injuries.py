@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from deeptracker import analyze
+from deeptracker.app.explorer import Explorer
 from deeptracker.errors import DeepTrackerError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store import LogWriter, Run, layout, open_run, verify
@@ -21,6 +23,8 @@ from soak.figures import Figure
 
 LOCKS = ("lock", "analysis.lock", "remarks.json.lock")
 """Files that hold nothing: their names and the kernel's locks on them are what counts."""
+EVERY_VIEW = 10
+"""The explorer is built of one injured run in so many."""
 Truth = dict[str, xr.Dataset]
 
 
@@ -40,6 +44,8 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
         unnoticed += not found
         unnamed += not any(names(one.group, one.variable, injured) for one in found)
         invented += not honest(copy, truth, injured, draw)
+        if number % EVERY_VIEW == 0:
+            show(copy)
         mended = verify(copy, repair=True)
         unrepaired += any(not one.repaired for one in mended)
         again = verify(copy)
@@ -55,6 +61,12 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
             invented, "wrong numbers read",
         ),
     ]  # fmt: skip
+
+
+def show(path: Path) -> None:
+    """Every section of the explorer, which says in a line of ours what it cannot read; any other error is a bug."""
+    with suppress(DeepTrackerError):
+        Explorer(open_run(path), {})
 
 
 def closed(path: Path) -> Run:
