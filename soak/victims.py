@@ -93,7 +93,8 @@ def check_recorded(run: str, safe: int) -> int:
 
 def ingest(run: str, told: Tell) -> None:
     """Checkpoints become a run; from the beginning, where it was killed."""
-    ingest_run(os.environ[SOURCES], run, progress=lambda what, share: told(NOTHING))
+    with suppress(InputError):  # it was done before
+        ingest_run(os.environ[SOURCES], run, progress=lambda what, share: told(NOTHING))
     told(DONE)
 
 

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -213,8 +214,10 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
     path = folder / "run"
     simulate(path, model="tiny", iterations=200, images=40, passes=20, classes=4, seed=seed, thumbnails=True)
     analyze(path)
-    with _served(path, places) as (address, pid):
-        return [asyncio.run(_crowd(address, pid, places)), asyncio.run(_assault(address, pid, times, seed))]
+    # In a thread: whoever calls may have a loop of events running.
+    with _served(path, places) as (address, pid), ThreadPoolExecutor(1) as thread:
+        work = _crowd(address, pid, places), _assault(address, pid, times, seed)
+        return [thread.submit(asyncio.run, one).result() for one in work]
 
 
 __all__ = ["attack"]

@@ -187,7 +187,11 @@ class JoinedArray(BackendArray):
         for (_, start, low, high), block in zip(wanted, blocks, strict=True):
             if block is None:
                 continue
-            if block.shape[1:] != self.column.shape or block.dtype != self.dtype or high - low > len(block):
+            if (
+                block.shape[1:] != self.column.shape
+                or block.dtype != self.dtype
+                or rows[high - 1] - start >= len(block)
+            ):
                 raise DamagedRunError("its rows in the tail are not such as were committed")
             out[low:high] = block[rows[low:high] - start]
         if sum(high - low for _, _, low, high in wanted) != len(rows):

@@ -50,7 +50,7 @@ def _position(value: Any) -> None:
 def name(value: Any) -> str:
     """The name of one file or folder: never a path, never one that leads upwards."""
     _sure(isinstance(value, str) and len(value) > 0 and len(value.encode()) <= _LONGEST, "no name")
-    _sure(value not in {".", "..", "zarr.json"} and not {"/", "\\", "\0"} & set(value), "a name that is a path")
+    _sure(value not in {".", "..", "zarr.json"} and not {"/", "\0"} & set(value), "a name that is a path")
     return str(value)
 
 

@@ -13,7 +13,7 @@ import itertools
 import json
 import threading
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -170,14 +170,24 @@ class Writable:
     async def write(self, key: Any, values: np.ndarray[Any, Any]) -> None:
         """Put a block in its place."""
         store = self.folder.writing()
-        await _array(self.metadata, store, self.dtype.kind != "T").setitem(key, values)
+        array = _array(self.metadata, store, self.dtype.kind != "T")
+        try:
+            await array.setitem(key, values)
+        except (RuntimeError, ValueError):
+            if not self.folder.is_here:
+                raise
+            # A worker that was killed may have left the half of a file, which cannot be added to. What is written
+            # now is all that counts of the file.
+            for place in self._files(key):
+                self.folder.joinpath("c", *map(str, place)).unlink(missing_ok=True)
+            await array.setitem(key, values)
         if not self.folder.is_here:
             await asyncio.to_thread(self.folder.keep, store)
         elif self.dtype.kind != "T":
             await self._fill_up(store, key, values)
 
-    async def _fill_up(self, store: Store, key: Any, values: np.ndarray[Any, Any]) -> None:
-        """Write what zarrs left out: files of fill values."""
+    def _files(self, key: Any) -> Iterator[tuple[int, ...]]:
+        """Places in the grid of the files that a block lies in."""
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in keys or len(keys) < len(self.shape):
             keys = (*(k for k in keys if k is not Ellipsis), *(slice(None),) * len(self.shape))[: len(self.shape)]
@@ -185,8 +195,12 @@ class Writable:
             range((k.start or 0) // size, -(-min(n, n if k.stop is None else k.stop) // size))
             for k, n, size in zip(keys, self.shape, self.files, strict=True)
         ]
+        return itertools.product(*spans)
+
+    async def _fill_up(self, store: Store, key: Any, values: np.ndarray[Any, Any]) -> None:
+        """Write what zarrs left out: files of fill values."""
         before = f"{self.folder}/c/"
-        there = [begin_sync(before + "/".join(map(str, place))) for place in itertools.product(*spans)]
+        there = [begin_sync(before + "/".join(map(str, place))) for place in self._files(key)]
         if not all(there):
             await _array(self.metadata, store, False).setitem(key, values)
 

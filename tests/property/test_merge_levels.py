@@ -137,6 +137,7 @@ def test_merge_layers__a_layer_without_gradient_adds_nothing_and_all_without_giv
     values = {row.name: np.ones((1, 2)) for row in STATISTICS}
     for name in ("g_min", "g_max", "g_mean", "g_std", "g_norm1", "g_norm2", "g_rms", "g_zero_fraction"):
         values[name] = np.array([[np.nan, 2.0]])
+    values["nonfinite"] = np.zeros((1, 2))
     sizes = np.array([10.0, 4.0])
     both = merge_layers(Layers(values, sizes, np.ones(2)), np.zeros(2, int), 1)
     assert both["g_mean"][0, 0] == 2.0
