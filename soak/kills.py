@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from deeptracker import analyze
+from deeptracker.errors import DeepTrackerError
 from soak import victims
 from soak.figures import Figure
 from soak.objectstore import ObjectStore
@@ -88,14 +89,14 @@ def _attack(victim: Victim, kills: int, where: str, draw: random.Random) -> Figu
             safe = max([safe, *told])
             try:
                 victim.check(run, safe)
-            except AssertionError as error:
+            except (AssertionError, DeepTrackerError) as error:
                 lost += 1
                 print(f"{run}: {error}")
         try:
             victim.finish(run)
             seen += victim.check(run, safe)
             victims.settle(run)
-        except AssertionError as error:
+        except (AssertionError, DeepTrackerError) as error:
             lost += 1
             print(f"{run}: {error}")
     store = "a bucket" if where.startswith("s3:") else "a folder"

@@ -8,9 +8,11 @@ from typing import Any
 
 from deeptracker.errors import DeepTrackerError, InputError
 from deeptracker.ingest import Gathering, Outcome, find_sources
+from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store import LogWriter, place_of
-from deeptracker.store.commit import holds_run, load_commit, refuse_foreign
-from deeptracker.store.layout import LOCK
+from deeptracker.store.commit import Commit, holds_run, load_commit, refuse_foreign, save_commit
+from deeptracker.store.layout import COMMIT, LOCK
+from deeptracker.store.place import Place
 
 UNFINISHED = "ingesting"
 """Attribute of a run that is being ingested: such a run is begun anew, where a kill left it half-way."""
@@ -55,7 +57,7 @@ def ingest_run(
         if not _is_left_half(outcome.path):
             raise InputError(f"{path} exists already: ingest to another path")
         (place_of(outcome.path) / LOCK).lock(outcome.path).release()  # unless somebody is at it
-        place_of(outcome.path).remove()
+        _clear(place_of(outcome.path))
     say = progress or (lambda what, share: None)
     gathering = Gathering(
         find_sources(source, outcome), outcome,
@@ -67,10 +69,23 @@ def ingest_run(
             gathering.write(sink)
             sink.describe({UNFINISHED: False})
     except BaseException:
-        place_of(outcome.path).remove()  # it was not there before, and half a run is none
+        _clear(place_of(outcome.path))  # it was not there before, and half a run is none
         raise
     say("written", 1.0)
     return outcome
+
+
+def _clear(path: Place) -> None:
+    """Remove what was ingested so far: a kill on the way leaves an ingestion without rows, to be begun anew."""
+    if holds_run(path):
+        empty = Commit(load_commit(path).run, attributes={"schema_version": SCHEMA_VERSION, UNFINISHED: True})
+        save_commit((path / COMMIT).marker(), empty)
+    for child in list(path.iterdir()) if path.is_dir() else ():
+        if child.is_dir():
+            child.remove()
+        elif child.name != COMMIT:
+            path.drop([child.name])
+    path.remove()
 
 
 def _is_left_half(path: Any) -> bool:
