@@ -89,13 +89,13 @@ def _clear(path: Place) -> None:
 
 
 def _is_left_half(path: Any) -> bool:
-    """Whether a place holds what a killed ingestion left, and nothing else."""
+    """Whether a place holds what a killed ingestion left, if anything, and nothing else."""
     if not holds_run(path):
         try:
             refuse_foreign(path)
         except DeepTrackerError:
             return False
-        return any(path.iterdir())
+        return True
     commit = load_commit(path)
     begun = not (commit.groups or commit.tables or set(commit.attributes) - {"schema_version"})
     return begun or commit.attributes.get(UNFINISHED) is True

@@ -241,7 +241,7 @@ def read_group(
         else:
             break
     history.check()
-    raise DamagedRunError(f"{label} is missing: deeptracker verify RUN names every damaged part")
+    raise DamagedRunError(f"{label} is missing, or an array of it: deeptracker verify RUN names every damaged part")
 
 
 def _read_group(
@@ -249,7 +249,7 @@ def _read_group(
 ) -> xr.Dataset:
     plausible.attributes(attributes)
     auxiliary = set(str(attributes.pop(_COORDINATES, "")).split())
-    attributes.pop(ARRAYS, None)
+    named = attributes.pop(ARRAYS, ())
 
     def read(child: Any) -> tuple[str, bool, xr.Variable] | None:
         try:
@@ -274,6 +274,8 @@ def _read_group(
     for found in places[0].at_once(read, children):
         if found is not None:
             (coordinates if found[1] else data)[found[0]] = found[2]
+    if isinstance(named, list) and not {*map(str, named)} <= data.keys() | coordinates.keys():
+        raise FileNotFoundError  # moved while it was listed, or lost: never a group that silently lacks an array
     return xr.Dataset(data, coordinates, attributes)
 
 

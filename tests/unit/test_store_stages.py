@@ -148,3 +148,10 @@ def test_stage__refuses_groups_of_another_stage(copy):
         open_run(copy).write_stage("index", {}) as writer,
     ):
         writer.put("anomalies/events", events({"rank": 1}))
+
+
+def test_group_that_lacks_an_array__is_damaged_and_no_smaller_group(copy):
+    shutil.rmtree(copy / "log.zarr/architecture/parameters")
+    with pytest.raises(DamagedRunError, match="architecture is missing, or an array of it"):
+        open_run(copy).architecture.load()
+    assert [(f.group, f.variable) for f in verify(copy)] == [("architecture", "parameters")]
