@@ -17,15 +17,15 @@ from soak.figures import Figure, markdown
 
 ATTACKS: dict[str, int] = {
     "kills": 300,
-    "power": 200,
-    "disks": 100,
+    "power": 100,
+    "disks": 60,
     "buckets": 10,
     "readers": 1000,
-    "analyses": 6,
+    "analyses": 4,
     "injuries": 1000,
-    "hostile": 40_000,
-    "odd": 60,
-    "visitors": 100,
+    "hostile": 10_000,
+    "odd": 40,
+    "visitors": 5_000,
 }
 """Module → how often its long form tries. Each has ``attack(times, seed, folder) -> list[Figure]``."""
 

@@ -216,6 +216,7 @@ def careless(tmp_path):
     (tmp_path / "garbage" / "net.pt").write_bytes(b"not a checkpoint")
     np.savez(tmp_path / "good" / "epoch_1.npz", **weights(0))
     (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
     return tmp_path
 
 
