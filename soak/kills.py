@@ -20,6 +20,8 @@ from soak import victims
 from soak.figures import Figure
 from soak.objectstore import ObjectStore
 
+FAILED = -2
+"""Told by a victim that ended with an error of its own."""
 SEQUENCE = 8
 """Kills of one run before the next one begins."""
 _FORKED = multiprocessing.get_context("forkserver")
@@ -87,6 +89,9 @@ def _attack(victim: Victim, kills: int, where: str, draw: random.Random) -> Figu
         for _ in range(min(SEQUENCE, kills - first)):
             told = kill(victim.work, run, draw.uniform(0, victim.seconds), draw.random() < 0.8)
             safe = max([safe, *told])
+            if FAILED in told:  # it did not go on where it was killed
+                lost += 1
+                print(f"{run}: {victim.name} failed")
             try:
                 victim.check(run, safe)
             except (AssertionError, DeepTrackerError) as error:
@@ -133,7 +138,11 @@ def _child(
     work: Callable[[str, victims.Tell], None], run: str, environment: Mapping[str, str], told: Connection
 ) -> None:
     os.environ.update(environment)
-    work(run, told.send)
+    try:
+        work(run, told.send)
+    except BaseException:
+        told.send(FAILED)
+        raise
 
 
 __all__ = ["attack"]

@@ -17,16 +17,14 @@ def settle(sink: Sink, path: Place, step: int, flush_secs: float) -> tuple[Sink,
     Rows at or past ``step`` are dropped; a training that starts from the beginning goes to ``path-2``, ``path-3``, ….
     """
     last, first = sink.last("scalars"), sink.first("scalars")
-    if last is None or first is None:
-        return sink, path
-    if step <= first:
+    if first is not None and step <= first:
         sink.close()
         free = _next_free(path)
         say(f"{path} already holds a run from its start on; this one goes to {free}")
         return LogWriter(free, resume=False, flush_secs=flush_secs), free
-    if step <= last:
+    if last is not None and step <= last:
         say(f"{path}: resumed at {step}; what was recorded from there to {last} is dropped")
-    # Also where nothing reaches that far: a kill can leave some groups one row ahead of the scalars.
+    # Also where nothing reaches that far: a kill can leave some groups one row ahead of the scalars, be it the first.
     sink.cut(step)
     return sink, path
 

@@ -139,3 +139,17 @@ def test_resume__writes_the_images_again_only_where_they_are_others(tmp_path, na
         versions.append(dt.open_run(tmp_path / "run").commit.tables["images/validation"])
     assert (versions[0] == versions[1]) == (name == "c")
     assert dt.open_run(tmp_path / "run").dataset("images/validation")["class"].values.tolist() == ["a", "b", name]
+
+
+def test_kill_before_the_first_scalars__is_resumed_from_the_start(tmp_path):
+    with LogWriter(tmp_path / "run", background=False) as writer:
+        values = {"predicted": np.int16, "correct": np.int8, "loss": np.float16}
+        writer.append("validation/validation/raw", 0, {name: np.zeros(3, kind) for name, kind in values.items()})
+    model = torch.nn.Linear(4, 2)
+    with dt.Recorder(tmp_path / "run", model, every=1, strict=True) as recorder:
+        recorder.images(target=[0, 1, 1])
+        recorder.step(0, loss=1.0)
+        recorder.validation(0, predicted=[0, 1, 0])
+    run = dt.open_run(tmp_path / "run")
+    assert run.validation["predicted"].values.tolist() == [[0, 1, 0]]
+    assert run.scalars["iteration"].values.tolist() == [0]
