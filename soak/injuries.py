@@ -43,14 +43,18 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
         found = verify(copy)
         unnoticed += not found
         unnamed += not any(names(one.group, one.variable, injured) for one in found)
-        invented += not honest(copy, truth, injured, draw)
+        before = honest(copy, truth, injured, draw)
         if number % EVERY_VIEW == 0:
             show(copy)
         mended = verify(copy, repair=True)
         unrepaired += any(not one.repaired for one in mended)
         again = verify(copy)
-        invented += len(again) > sum(not one.repaired for one in mended)
-        invented += not honest(copy, truth, injured, draw, repaired=True)
+        after = honest(copy, truth, injured, draw, repaired=True)
+        settled = len(again) <= sum(not one.repaired for one in mended)
+        if not (before and after and settled):
+            invented += 1
+            told = f"honest {before}, repaired {after}, settled {settled}"
+            print(f"injury {number} of run {which}, {injured}: {told}; {[str(one) for one in mended[:3]]}")
         shutil.rmtree(copy)
     injuries = f"{times:,} random injuries (a byte flipped, a file cut, a file lost)"
     return [

@@ -20,7 +20,7 @@ from deeptracker.store.examining import (
 )
 from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
 from deeptracker.store.joined import read_rows
-from deeptracker.store.layout import COMMIT, COPY, LOG, is_plain
+from deeptracker.store.layout import COMMIT, COPY, LOG, TAIL, is_plain
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.place import Place
 from deeptracker.store.remarks import REMARKS, load_remarks
@@ -70,7 +70,8 @@ def look(folder: Place, commit: Commit) -> list[Finding]:
 def dated(folder: Place, commit: Commit, finding: Finding) -> Finding:
     """With the positions of its rows, where they can be read."""
     growth, (first, stop) = commit.groups.get(finding.group), finding.rows
-    if growth is None or stop <= first or finding.variable == growth.axis:
+    records = growth is not None and (finding.variable in growth.columns or finding.variable.startswith(f"{TAIL}/"))
+    if growth is None or not records or stop <= first or finding.variable == growth.axis:
         return finding
     try:
         ends = [int(read_rows(folder, commit, finding.group, growth.axis, n, n + 1)[0]) for n in (first, stop - 1)]

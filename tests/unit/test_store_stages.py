@@ -11,8 +11,9 @@ from two_layers import record
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, InputError
 from deeptracker.schema import group_of
-from deeptracker.store import open_run, tail, verify
+from deeptracker.store import LogWriter, open_run, tail, verify
 from deeptracker.store.arrays import row_files
+from deeptracker.testing import simulate
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +156,18 @@ def test_group_that_lacks_an_array__is_damaged_and_no_smaller_group(copy):
     with pytest.raises(DamagedRunError, match="architecture is missing, or an array of it"):
         open_run(copy).architecture.load()
     assert [(f.group, f.variable) for f in verify(copy)] == [("architecture", "parameters")]
+
+
+def test_repair__takes_a_damaged_coordinate_for_no_rows_of_the_tail(tmp_path):
+    path = tmp_path / "run"
+    simulate(path, model="tiny", iterations=40)
+    with LogWriter(path, background=False) as writer:  # rows in the tail
+        growth = writer._disk.commit.groups["layers/full"]
+        row = {n: np.zeros(c.shape, c.dtype) for n, c in growth.columns.items() if n != growth.axis}
+        writer.append("layers/full", 100, row)
+        writer._flush()
+        shutil.copytree(path, tmp_path / "copy")
+    flip(tmp_path / "copy/log.zarr/layers/full/bin/c/0")
+    (found,) = verify(tmp_path / "copy", repair=True)
+    assert (found.group, found.variable, found.repaired) == ("layers/full", "bin", False)
+    assert verify(tmp_path / "copy") == [found]
