@@ -268,10 +268,8 @@ def _read_group(
 
     data: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.Variable] = {}
-    children = sorted(
-        (c for c in places[0].iterdir() if c.name not in {*leave_out, "zarr.json"}), key=lambda c: c.name
-    )
-    for found in places[0].at_once(read, children):
+    children = [c for c in places[0].iterdir() if c.name not in {*leave_out, "zarr.json"}]
+    for found in places[0].at_once(read, sorted(children, key=lambda c: c.name)):
         if found is not None:
             (coordinates if found[1] else data)[found[0]] = found[2]
     if isinstance(named, list) and not {*map(str, named)} <= data.keys() | coordinates.keys():
