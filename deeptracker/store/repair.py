@@ -8,7 +8,6 @@ derived is dropped, since it can be made again. Every damaged file is kept, belo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -23,7 +22,8 @@ from deeptracker.store.commit import Commit, Growth, save_commit
 from deeptracker.store.condition import derived, look, read_marker
 from deeptracker.store.disk import making_folder, remove_thinned
 from deeptracker.store.examining import NOT_LOOKED_AT, array_findings
-from deeptracker.store.findings import Finding
+from deeptracker.store.faults import told
+from deeptracker.store.findings import NOWHERE, Finding
 from deeptracker.store.layout import COMMIT, COPY, LOCK, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.positions import positions
@@ -56,15 +56,18 @@ def mend(folder: Place) -> list[Finding]:
         A writer, or an analysis, holds the run.
     DamagedRunError
         Neither the marker nor its copy can be understood.
+    RunError
+        The disk takes no copy of what is damaged, or nothing that is made again.
     """
     lock = (folder / LOCK).lock(folder)
     try:
-        commit, marker = read_marker(folder)
-        found = [_restored(folder, commit, one) for one in marker]
-        _sweep(folder, commit)
-        wrong = look(folder, commit)
-        recorded = [one for one in wrong if one.group.split("/")[0] not in {"", *STAGES}]
-        found += Repair(folder, commit).all(recorded)
+        with told(folder):
+            commit, marker = read_marker(folder)
+            found = [_restored(folder, commit, one) for one in marker]
+            _sweep(folder, commit)
+            wrong = look(folder, commit)
+            recorded = [one for one in wrong if one.group.split("/")[0] not in {"", *STAGES}]
+            found += Repair(folder, commit).all(recorded)
     finally:
         lock.release()
     return found + _derived(folder, commit, [one for one in wrong if one not in recorded])
@@ -93,10 +96,15 @@ def _sweep(folder: Place, commit: Commit) -> None:
 
 
 def keep_aside(folder: Place, place: Place) -> None:
-    """Keep a copy of a damaged file: who knows what else can be read of it some day."""
-    with suppress(OSError):
-        name = str(place).removeprefix(str(folder)).strip("/")
-        (folder / ASIDE).joinpath(*name.split("/")).put(place.read_bytes())
+    """Keep a copy of a damaged file: who knows what else can be read of it some day. Where there is no room for the
+    copy nothing is repaired.
+    """
+    try:
+        content = place.read_bytes()
+    except OSError:  # lost, or the disk gives none of it
+        return
+    name = str(place).removeprefix(str(folder)).strip("/")
+    (folder / ASIDE).joinpath(*name.split("/")).put(content)
 
 
 class Repair:
@@ -113,7 +121,7 @@ class Repair:
 
     def all(self, findings: Iterable[Finding]) -> list[Finding]:
         """Repair them, metadata first; then say in the marker what is lost."""
-        findings = sorted(findings, key=lambda one: one.rows != (0, 0))
+        findings = sorted(findings, key=lambda one: one.rows != NOWHERE)
         before, out = self.commit, []
         in_tail = [one for one in findings if self._is_in_tail(one)]
         for finding in findings:
@@ -146,7 +154,7 @@ class Repair:
             self._group(group)
             return [finding.after(MADE_AGAIN)]
         if growth is not None and name in growth.columns:
-            return self._array(finding, growth) if finding.rows == (0, 0) else [self._file(finding, growth)]
+            return self._array(finding, growth) if finding.rows == NOWHERE else [self._file(finding, growth)]
         declared = conform.declaration(group)
         if name in declared and declared[name].optional:
             return [self._without(finding)]

@@ -9,7 +9,7 @@ import pytest
 from two_layers import record
 
 from deeptracker import conform
-from deeptracker.errors import DamagedRunError, InputError
+from deeptracker.errors import DamagedRunError, InputError, RunError
 from deeptracker.schema import group_of
 from deeptracker.store import LogWriter, open_run, tail, verify
 from deeptracker.store.arrays import row_files
@@ -171,3 +171,13 @@ def test_repair__takes_a_damaged_coordinate_for_no_rows_of_the_tail(tmp_path):
     (found,) = verify(tmp_path / "copy", repair=True)
     assert (found.group, found.variable, found.repaired) == ("layers/full", "bin", False)
     assert verify(tmp_path / "copy") == [found]
+
+
+def test_repair__touches_nothing_where_what_is_damaged_cannot_be_kept(copy):
+    flip(copy / "log.zarr/filters/dense/w_rms/c/0/0", at=120)
+    before = (copy / "log.zarr/filters/dense/w_rms/c/0/0").read_bytes()
+    (copy / "damaged").write_text("no folder")
+    with pytest.raises(RunError, match="failed"):
+        verify(copy, repair=True)
+    assert (copy / "log.zarr/filters/dense/w_rms/c/0/0").read_bytes() == before
+    assert len(verify(copy)) == 1
