@@ -225,7 +225,7 @@ def measured(run: str, count: int, visits: int) -> dict[str, list[float]]:
             if len(paints) < visits:
                 page.close()
                 page.wait_for_timeout(1_000) if not page.is_closed() else time.sleep(1)
-        page.add_script_tag(content=WATCH)
+        page.evaluate(WATCH)
         hand = Hand(page)
         hand.rest()
         gestures(hand, np.random.default_rng(7), count)

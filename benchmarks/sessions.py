@@ -194,7 +194,7 @@ def looking(url: str, ready: threading.Event, go: threading.Event) -> list[float
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.goto(url)
         page.wait_for_function(explorer.IDLE, timeout=120_000)
-        page.add_script_tag(content=explorer.WATCH)
+        page.evaluate(explorer.WATCH)
         hand = explorer.Hand(page)
         hand.rest()
         ready.set()
