@@ -71,6 +71,7 @@ window.dtBox = view => {
 window.dtLayers = view => Array.from(
   view.model.renderers.find(r => r.glyph.type == 'Image').data_source.data.layer)
 window.dtShow = view => { view.el.scrollIntoView({ block: 'center' }); return window.dtBox(view) }
+null
 """
 
 
