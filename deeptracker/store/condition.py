@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from deeptracker.errors import DamagedRunError, NewerRunError
 from deeptracker.store.arrays import RowFiles, row_files
 from deeptracker.store.commit import Commit, load_commit, read_commit
-from deeptracker.store.disk import making_folder
+from deeptracker.store.copies import read_copy
 from deeptracker.store.examining import (
     NOT_LOOKED_AT,
     array_findings,
@@ -20,13 +20,14 @@ from deeptracker.store.examining import (
 )
 from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
 from deeptracker.store.joined import read_rows
-from deeptracker.store.layout import COMMIT, COPY, LOG, TAIL, is_plain
+from deeptracker.store.layout import COMMIT, COPIES, COPY, LOG, TAIL, is_plain
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.place import Place
 from deeptracker.store.remarks import REMARKS, load_remarks
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages
 from deeptracker.store.tail import forget
+from deeptracker.store.whereabouts import copy_place, table_place
 from deeptracker.store.zarrays import read_description
 
 _TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
@@ -64,7 +65,8 @@ def look(folder: Place, commit: Commit) -> list[Finding]:
     forget()
     row_files.cache_clear()
     found = [*_hierarchy(folder, commit), *_growing(folder, commit), *_tail(folder, commit), *_tables(folder, commit)]
-    return [*(dated(folder, commit, one) for one in found), *derived(folder, commit), *_remarks(folder)]
+    dates = (dated(folder, commit, one) for one in found)
+    return [*dates, *copies(folder, commit), *derived(folder, commit), *_remarks(folder)]
 
 
 def dated(folder: Place, commit: Commit, finding: Finding) -> Finding:
@@ -110,10 +112,22 @@ def _tail(folder: Place, commit: Commit) -> Iterator[Finding]:
 
 def _tables(folder: Place, commit: Commit) -> Iterator[Finding]:
     for group, version in commit.tables.items():
-        making = making_folder(folder, group, version)
-        place = making if making.is_dir() else folder / LOG / group
         growth = commit.groups.get(group)
-        yield from group_findings(place, group, set() if growth is None else set(growth.columns), commit.schema > 1)
+        growing = () if growth is None else growth.columns.keys()
+        yield from group_findings(table_place(folder, group, version), group, growing, commit.schema > 1)
+
+
+def copies(folder: Place, commit: Commit) -> Iterator[Finding]:
+    """What is wrong with the copies of tables."""
+    for group, version in commit.tables.items():
+        name = f"{COPIES}/{copy_place(folder, group, version).name}"
+        try:
+            read_copy(folder, group, version)
+        except FileNotFoundError:
+            if commit.schema > 1 and (folder.is_here or commit.closed):
+                yield Finding("", name, NOWHERE, MISSING)
+        except (OSError, DamagedRunError):
+            yield Finding("", name, NOWHERE, CHANGED)
 
 
 def derived(folder: Place, commit: Commit) -> list[Finding]:

@@ -16,9 +16,10 @@ from deeptracker.errors import InputError, UnreachableError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
+from deeptracker.store.copies import keep_copies, keep_copy
 from deeptracker.store.edition import Edition
 from deeptracker.store.joined import JoinedArray
-from deeptracker.store.layout import COMMIT, COPY, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.layout import COMMIT, COPIES, COPY, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.rows import Block
 from deeptracker.store.sealed import seal_metadata, unseal
@@ -26,6 +27,7 @@ from deeptracker.store.shards import LATE, cut_rows, make_parents, merge_tail, m
 from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
 from deeptracker.store.tail import write_tail
+from deeptracker.store.whereabouts import making_folder
 from deeptracker.store.zarrays import Filling, make_group
 
 
@@ -49,6 +51,8 @@ class Disk:
                 self._migrate()
             self._clean()
             self._finish_moves()
+            if path.is_here:
+                keep_copies(path, self.commit)
         else:
             self.commit = Commit(run=uuid.uuid4().hex, attributes={"schema_version": SCHEMA_VERSION})
             make_group(path / LOG, {"schema_version": SCHEMA_VERSION})
@@ -157,6 +161,7 @@ class Disk:
             if growth.tail:
                 commit = move_rows(self.path, commit, group, growth.rows)
         make_group(self.path / LOG, commit.attributes)
+        keep_copies(self.path, commit)
         self.save(replace(commit, tail=(), closed=True))
         (self.path / MAKING).remove()
 
@@ -169,11 +174,18 @@ class Disk:
             folder.remove()
             write_group(folder, group, table.compute(), filling)
         filling.finish()
-        self.path.sync(making_folder(self.path, group, version) for group in tables)
+        made = {group: making_folder(self.path, group, version) for group in tables}
+        if self.path.is_here:  # in a bucket, where each were a request, at the end
+            with suppress(OSError):
+                for group, folder in made.items():
+                    keep_copy(self.path, folder, group, version)
+        self.path.sync([*made.values(), self.path / COPIES])
         groups = {path: growth for path, growth in self.commit.groups.items() if path not in tables}
         versions = {**self.commit.tables, **dict.fromkeys(tables, version)}
         self.save(replace(self.commit, groups=groups, tables=versions))
         self._finish_moves()
+        if self.path.is_here:
+            keep_copies(self.path, self.commit)
 
     def get(self, group: str) -> xr.Dataset | None:
         """A static group (or the coordinates of a growing one), lazily indexed, or None."""
@@ -213,11 +225,6 @@ def remove_thinned(path: Place, commit: Commit) -> None:
                         child.remove(strict=True)
 
 
-def making_folder(path: Place, group: str, version: int) -> Any:
-    """Where a table is made before it moves into the hierarchy."""
-    return path / MAKING / f"{group.replace('/', '~')}.{version}"
-
-
 def read_table(path: Place, commit: Commit, group: str) -> xr.Dataset | None:
     """A static group (or the coordinates of a growing one) as a commit has it, lazily indexed, or None."""
     version = commit.tables.get(group)
@@ -232,4 +239,4 @@ def read_table(path: Place, commit: Commit, group: str) -> xr.Dataset | None:
     )
 
 
-__all__ = ["Disk", "making_folder", "read_table", "remove_thinned"]
+__all__ = ["Disk", "read_table", "remove_thinned"]

@@ -19,6 +19,7 @@ from deeptracker.store.sealed import is_sealed, unseal
 from deeptracker.store.spans import NOTHING, Thinned
 from deeptracker.store.tables import ARRAYS
 from deeptracker.store.tail import parts_of_tail
+from deeptracker.store.whereabouts import arrays_of
 from deeptracker.store.zarrays import NotAnArrayError, read_description
 
 MOST = 200
@@ -98,22 +99,8 @@ def group_findings(place: Place, group: str, leave_out: Collection[str], sealed:
     yield from wrong
     if not place.is_dir():
         return
-    there = {child.name for child in place.iterdir() if child.is_dir() and (child / "zarr.json").is_file()}
-    named = attributes.get(ARRAYS, ())
-    for name in sorted(there | set(named)):
-        if name in leave_out or (name not in named and _is_group(place / name)):
-            continue
+    for name in arrays_of(place, attributes.get(ARRAYS, ()), leave_out):
         yield from array_findings(place / name, group, name, sealed)
-
-
-def _is_group(place: Place) -> bool:
-    try:
-        read_description(place)
-    except NotAnArrayError:
-        return True
-    except (OSError, DamagedRunError):
-        return False
-    return False
 
 
 def tail_findings(folder: Place, file: TailFile) -> list[Finding]:

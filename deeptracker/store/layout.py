@@ -22,6 +22,7 @@ TABLE_CHUNK_BYTES = 1 << 20
 LOG = "log.zarr"
 COMMIT = "commit.json"
 COPY = "commit.copy.json"
+COPIES = "copies"
 STAGES = "stages.json"
 TAIL = "tail"
 MAKING = "making"

@@ -1,8 +1,8 @@
 """Putting right what can be put right of a damaged run, and saying what is lost. Nothing is invented.
 
-Markers are restored from their copies. Metadata that follow from the marker are written again. Of a damaged file the
-chunks that are as they were written stay; the rest reads as missing, and the marker says so. What the analysis
-derived is dropped, since it can be made again. Every damaged file is kept, below ``damaged``.
+Markers and tables are restored from their copies. Metadata that follow from the marker are written again. Of another
+damaged file the chunks that are as they were written stay; the rest reads as missing, and the marker says so. Results
+of the analysis are dropped, since they can be made again. Every damaged file is kept, below ``damaged``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 
 from deeptracker import conform
+from deeptracker.errors import DamagedRunError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.analysing import analysing
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Commit, Growth, save_commit
-from deeptracker.store.condition import derived, look, read_marker
-from deeptracker.store.disk import making_folder, remove_thinned
-from deeptracker.store.examining import NOT_LOOKED_AT, array_findings
+from deeptracker.store.condition import copies, derived, look, read_marker
+from deeptracker.store.copies import differing, is_optional, keep_copies, keep_copy, read_copy
+from deeptracker.store.disk import remove_thinned
+from deeptracker.store.examining import NOT_LOOKED_AT, array_findings, group_findings
 from deeptracker.store.faults import told
 from deeptracker.store.findings import NOWHERE, Finding
-from deeptracker.store.layout import COMMIT, COPY, LOCK, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.layout import COMMIT, COPIES, COPY, LOCK, LOG, MAKING, TAIL, is_plain
 from deeptracker.store.place import Place
 from deeptracker.store.positions import positions
 from deeptracker.store.remarks import REMARKS
@@ -33,6 +35,7 @@ from deeptracker.store.shards import LATE, describe_array, fill_of
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages, save_stages
 from deeptracker.store.tables import ARRAYS
+from deeptracker.store.whereabouts import making_folder, table_place
 from deeptracker.store.zarrays import Filling, make_group, read_attributes
 
 ASIDE = "damaged"
@@ -68,9 +71,11 @@ def mend(folder: Place) -> list[Finding]:
             wrong = look(folder, commit)
             recorded = [one for one in wrong if one.group.split("/")[0] not in {"", *STAGES}]
             found += Repair(folder, commit).all(recorded)
+            copied = [one for one in wrong if one.variable.startswith(f"{COPIES}/")]
+            found += _copies(folder, commit, copied)
     finally:
         lock.release()
-    return found + _derived(folder, commit, [one for one in wrong if one not in recorded])
+    return found + _derived(folder, commit, [one for one in wrong if one not in recorded + copied])
 
 
 def _restored(folder: Place, commit: Commit, finding: Finding) -> Finding:
@@ -81,6 +86,17 @@ def _restored(folder: Place, commit: Commit, finding: Finding) -> Finding:
         return finding.after("its copy took its place")
     (folder / COPY).put((folder / COMMIT).read_bytes())
     return finding.after(MADE_AGAIN)
+
+
+def _copies(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:
+    """Copies of tables are made again of the tables, where these are sound."""
+    for finding in findings:
+        keep_aside(folder, folder.joinpath(*finding.variable.split("/")))
+        folder.joinpath(COPIES).drop([finding.variable.removeprefix(f"{COPIES}/")])
+    if findings:
+        keep_copies(folder, commit)
+    left = {one.variable for one in copies(folder, commit)} if findings else set()
+    return [one if one.variable in left else one.after(MADE_AGAIN) for one in findings]
 
 
 def _sweep(folder: Place, commit: Commit) -> None:
@@ -155,10 +171,7 @@ class Repair:
             return [finding.after(MADE_AGAIN)]
         if growth is not None and name in growth.columns:
             return self._array(finding, growth) if finding.rows == NOWHERE else [self._file(finding, growth)]
-        declared = conform.declaration(group)
-        if name in declared and declared[name].optional:
-            return [self._without(finding)]
-        return [finding]
+        return [self._table(finding)] if group in self.commit.tables else [finding]
 
     def _group(self, group: str) -> None:
         """Metadata of a group that holds nothing of its own."""
@@ -208,13 +221,26 @@ class Repair:
         batch.finish()
         return finding.after("made again: these positions follow from those around" if name == axis else MISSING_NOW)
 
-    def _without(self, finding: Finding) -> Finding:
-        """An array of a table that a run can do without."""
-        place = self.folder.joinpath(LOG, finding.group, finding.variable)
-        for name, _ in list(place.sizes()):
-            keep_aside(self.folder, place.joinpath(*name.split("/")))
-        _leave_out(self.folder.joinpath(LOG, finding.group), finding.variable)
-        return finding.after("dropped: the run does without")
+    def _table(self, finding: Finding) -> Finding:
+        """Files of a table from its copy; an array that a run does without has none, and goes."""
+        group, name, growth = finding.group, finding.variable, self.commit.groups.get(finding.group)
+        version, growing = self.commit.tables[group], () if growth is None else growth.columns.keys()
+        place = table_place(self.folder, group, version)
+        if is_optional(group, name):
+            for file, _ in list((place / name).sizes()):
+                keep_aside(self.folder, place.joinpath(name, *file.split("/")))
+            _leave_out(place, name)
+            keep_copy(self.folder, place, group, version, growing)
+            return finding.after("dropped: the run does without")
+        try:
+            copied = read_copy(self.folder, group, version)
+        except (FileNotFoundError, DamagedRunError):
+            return finding
+        for file in differing(place, copied):
+            keep_aside(self.folder, place.joinpath(*file.split("/")))
+            place.joinpath(*file.split("/")).write([copied[file]])
+        left = {one.variable for one in group_findings(place, group, growing, sealed=True)}
+        return finding if name in left else finding.after("its copy took its place")
 
     def _tail(self, findings: list[Finding]) -> list[Finding]:
         mark = f"{TAIL}/"

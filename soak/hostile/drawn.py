@@ -43,6 +43,7 @@ CHANGES: dict[str, tuple[changes.Change, ...]] = {
     "run-zarr": (changes.behind(1, changes.of_json),),
     "run-tail": (changes.of_json,),
     "run-values": (changes.behind(1, changes.of_bytes),),
+    "run-copy": (changes.of_zip, changes.of_bytes),
 }
 
 

@@ -1,4 +1,4 @@
-"""A small run of which one file is hostile: markers, descriptions of arrays, files of the tail, files of values."""
+"""A small run of which one file is hostile: a marker, an array's description, a tail, values, a copy of a table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deeptracker.ingest.network import architecture
 from deeptracker.store import LogWriter, list_runs, open_run, verify
 from deeptracker.store.arrays import row_files
 from deeptracker.store.commit import COMMIT
-from deeptracker.store.layout import STAGES, TAIL
+from deeptracker.store.layout import COPIES, STAGES, TAIL
 from deeptracker.store.remarks import REMARKS
 from deeptracker.store.tail import forget
 from soak.hostile.watch import unclear
@@ -93,6 +93,7 @@ class HostileRun:
         yield "run-zarr", *self._of(self._description), self._descriptions
         yield "run-tail", *self._of(self._tail), lambda: [self._tail_header()[0]]
         yield "run-values", *self._of(self._values), self._packed
+        yield "run-copy", *self._of(self._copy), self._copies
 
     def _of(self, files: Callable[[bytes], dict[str, bytes]]) -> tuple[Feed, Feed]:
         def feed(data: bytes, folder: Path) -> None:
@@ -144,6 +145,18 @@ class HostileRun:
         text = data + b" " * (-(len(data) + _PREFIX.size) % 64)
         prefix = _PREFIX.pack(b"DTTAIL1\n", len(text), zlib.crc32(text))
         return {f"{TAIL}/{self._tail_file.name}": prefix + text + self._tail_header()[1]}
+
+    def _copy(self, data: bytes) -> dict[str, bytes]:
+        """A copy of a table that is damaged, so that a repair takes it; its checksum is right."""
+        body = data[:-2] + b"\x08\0"
+        sealed = body + b"%08x" % google_crc32c.value(body)
+        return {"log.zarr/architecture/layer/c/0": b"", f"{COPIES}/{self._copied('architecture').name}": sealed}
+
+    def _copies(self) -> list[bytes]:
+        return [self._copied(group).read_bytes()[:-10] + b"\0\0" for group in ("architecture", "scalars")]
+
+    def _copied(self, group: str) -> Path:
+        return next((self.path / COPIES).glob(f"{group}.*"))
 
     def _values(self, data: bytes) -> dict[str, bytes]:
         """The first byte chooses a file; checksums are right, of its chunk or of the index that ends it."""

@@ -1,0 +1,190 @@
+"""Tables have copies: what damages one is put right from the other, and neither is taken for sound when it is not."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeptracker.errors import DamagedRunError
+from deeptracker.store import LogWriter, copies, disk, open_run, verify
+from deeptracker.store.copies import pack, unpack
+from deeptracker.testing import simulate
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed run with pictures."""
+    path = tmp_path_factory.mktemp("copies") / "run"
+    simulate(path, model="tiny", iterations=30, images=8, passes=3, classes=2, seed=3, thumbnails=True)
+    return path
+
+
+@pytest.fixture
+def run(sound: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return shutil.copytree(sound, tmp_path / "run")
+
+
+def tables_of(path: Path) -> list[Path]:
+    """Files of all tables but pictures, and of those that grow."""
+    commit = open_run(path).commit
+    found = []
+    for group in commit.tables:
+        growing = set(commit.groups[group].columns) if group in commit.groups else set()
+        place = path / "log.zarr" / group
+        arrays = [one for one in place.iterdir() if one.is_dir() and one.name not in growing | {"thumbnail"}]
+        plain = [one for one in arrays if not any(place.glob(f"{one.name}/*/zarr.json"))]
+        found += [place / "zarr.json", *(file for one in plain for file in one.rglob("*") if file.is_file())]
+    return found
+
+
+def everything(path: Path) -> dict[str, xr.Dataset]:
+    run = open_run(path)
+    return {group: run.dataset(group).load() for group in run.groups}
+
+
+def test_tables__have_a_copy_each_once_they_count(run: Path) -> None:
+    wanted = {f"{group.replace('/', '~')}.{version}.zip" for group, version in open_run(run).commit.tables.items()}
+    assert {file.name for file in (run / "copies").iterdir()} == wanted
+    assert len(wanted) >= 4
+    for group, version in open_run(run).commit.tables.items():
+        with zipfile.ZipFile(run / "copies" / f"{group.replace('/', '~')}.{version}.zip") as archive:  # as any tool
+            assert archive.testzip() is None
+            for name in archive.namelist():
+                assert archive.read(name) == (run / "log.zarr" / group / name).read_bytes()
+            assert "thumbnail/zarr.json" not in archive.namelist()
+
+
+@pytest.mark.parametrize("injury", ["flip", "cut", "lose"])
+def test_table_that_is_damaged_anywhere__comes_back_byte_for_byte(run: Path, injury: str) -> None:
+    before = everything(run)
+    files = tables_of(run)
+    assert len(files) > 20
+    for file in files:
+        content = file.read_bytes()
+        file.unlink()
+        if injury == "flip":
+            file.write_bytes(bytes([content[0] ^ 4]) + content[1:])
+        elif injury == "cut":
+            file.write_bytes(content[: len(content) // 2])
+        assert verify(run), file
+        assert [one.done for one in verify(run, repair=True) if not one.repaired] == [], file
+        assert file.read_bytes() == content
+        if injury != "lose":
+            kept = (run / "damaged" / file.relative_to(run)).read_bytes()
+            assert kept != content
+    assert verify(run) == []
+    after = everything(run)
+    assert all(before[group].identical(after[group]) for group in before)
+
+
+def test_copy_that_is_damaged_or_lost__is_made_again(run: Path) -> None:
+    first, second = sorted((run / "copies").iterdir())[:2]
+    sound, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(sound[:30] + b"\xff" + sound[31:])
+    second.unlink()
+    assert [str(one) for one in verify(run)] == [
+        f"copies/{first.name}: bytes are not what was written",
+        f"copies/{second.name}: a file is missing",
+    ]
+    everything(run)
+    assert [one.done for one in verify(run, repair=True)] == ["made again", "made again"]
+    assert (first.read_bytes(), second.read_bytes()) == (sound, other)
+    assert verify(run) == []
+
+
+def test_table_and_copy_both_damaged__are_told_and_never_copied(run: Path) -> None:
+    copy = next(file for file in (run / "copies").iterdir() if file.name.startswith("architecture."))
+    copy.write_bytes(copy.read_bytes()[:-20])
+    file = run / "log.zarr" / "architecture" / "layer" / "c" / "0"
+    file.write_bytes(file.read_bytes()[:-3])
+    for repair in (True, False, True):
+        left = [one for one in verify(run, repair=repair) if not one.repaired]
+        assert {one.variable for one in left} == {"layer", f"copies/{copy.name}"}
+        assert not repair or not copy.exists()
+
+
+def test_pictures_that_were_dropped__are_named_no_more_by_the_copy(run: Path) -> None:
+    file = run / "log.zarr" / "images" / "validation" / "thumbnail" / "c" / "0" / "0" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert [one.done for one in verify(run, repair=True)] == ["dropped: the run does without"]
+    (run / "log.zarr" / "images" / "validation" / "zarr.json").unlink()
+    assert [one.done for one in verify(run, repair=True)] == ["its copy took its place"]
+    assert verify(run) == []
+    assert "thumbnail" not in open_run(run).dataset("images/validation")
+
+
+def test_disk_that_takes_no_copy__takes_the_table_and_later_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "keep_copy", full)
+        patch.setattr(disk, "keep_copy", full)
+        writer = LogWriter(tmp_path / "run", background=False)
+        writer.coordinates("scalars", {"param_group": [0]})
+        writer.append("scalars", 0, {"loss": 1.0})
+        writer.flush()
+    assert [one.problem for one in verify(tmp_path / "run")] == ["a file is missing"]
+    writer.close()
+    assert verify(tmp_path / "run") == []
+
+
+def test_run_without_copies__gets_them_when_it_goes_on(run: Path) -> None:
+    before = sorted(file.name for file in (run / "copies").iterdir())
+    shutil.rmtree(run / "copies")
+    (run / "copies").mkdir()
+    (run / "copies" / "stale.1.zip").touch()
+    LogWriter(run).close()
+    assert sorted(file.name for file in (run / "copies").iterdir()) == before
+    assert verify(run) == []
+
+
+_PACKED = pack({"zarr.json": b"{}", "layer/zarr.json": b"{}", "layer/c/0": bytes(range(200))})
+
+
+@given(st.integers(0, len(_PACKED) - 1), st.integers(1, 255))
+def test_copy_of_which_any_byte_changed__is_refused(where: int, by: int) -> None:
+    changed = bytearray(_PACKED)
+    changed[where] ^= by
+    with pytest.raises(DamagedRunError):
+        unpack(bytes(changed))
+
+
+@given(st.binary(max_size=400), st.booleans())
+@settings(max_examples=300)
+def test_copy_of_any_bytes__is_refused_in_our_words(content: bytes, after_a_zip: bool) -> None:
+    body = (_PACKED[:-8] if after_a_zip else b"") + content
+    sealed = body + f"{google_crc32c.value(body):08x}".encode()
+    with suppress(DamagedRunError):
+        assert all(isinstance(one, bytes) for one in unpack(sealed).values())
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b", ".", "", "a/\0b"])
+def test_copy_that_leads_out_of_its_folder__is_refused(name: str) -> None:
+    with pytest.raises(DamagedRunError):
+        unpack(pack({name or "/": b"x"}))
+
+
+def test_copy_that_swells__is_refused() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("layer/c/0", bytes(50_000_000))
+        archive.comment = b"0" * 8
+    body = out.getvalue()[:-8]
+    with pytest.raises(DamagedRunError, match="it holds more than it is"):
+        unpack(body + f"{google_crc32c.value(body):08x}".encode())
