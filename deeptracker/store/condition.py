@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
-from deeptracker.errors import DamagedRunError, NewerRunError
+from deeptracker.errors import DamagedRunError, NewerRunError, RunError
 from deeptracker.store.arrays import RowFiles, row_files
-from deeptracker.store.commit import Commit, load_commit, read_commit
+from deeptracker.store.commit import Commit, Growth, load_commit, read_commit
 from deeptracker.store.copies import read_copy
 from deeptracker.store.examining import (
     NOT_LOOKED_AT,
@@ -27,9 +27,11 @@ from deeptracker.store.remarks import REMARKS, load_remarks
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages
 from deeptracker.store.tail import forget
-from deeptracker.store.whereabouts import copy_place, table_place
+from deeptracker.store.whereabouts import copy_place, growing_of, table_place
 from deeptracker.store.zarrays import read_description
 
+Part = tuple[str, str]
+"""What is looked at in one piece: its kind and its name."""
 _TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
 
 
@@ -61,12 +63,54 @@ def _copy(folder: Place) -> Commit | None:
 
 
 def look(folder: Place, commit: Commit) -> list[Finding]:
-    """Everything that a commit, the marker of the stages and the remarks name."""
+    """Everything that a commit, the marker of the stages and the remarks name.
+
+    A writer may go on meanwhile, and remove what it has put elsewhere: what is wrong is looked at again by the commit
+    that counts then, until it is as wrong by a later one, or none is later.
+    """
     forget()
     row_files.cache_clear()
-    found = [*_hierarchy(folder, commit), *_growing(folder, commit), *_tail(folder, commit), *_tables(folder, commit)]
-    dates = (dated(folder, commit, one) for one in found)
-    return [*dates, *copies(folder, commit), *derived(folder, commit), *_remarks(folder)]
+    wrong = _recorded(folder, commit, None)
+    while wrong and (later := _later(folder, commit)) is not None:
+        commit, before = later, wrong.keys()
+        row_files.cache_clear()
+        wrong = _recorded(folder, commit, before)
+        if wrong.keys() == before:
+            break
+    dates = (dated(folder, commit, one) for some in wrong.values() for one in some)
+    return [*dates, *derived(folder, commit), *_remarks(folder)]
+
+
+def _later(folder: Place, commit: Commit) -> Commit | None:
+    """The state that counts now, where it is another one."""
+    try:
+        now = load_commit(folder)
+    except RunError:
+        return None
+    return now if now.generation != commit.generation else None
+
+
+def _recorded(folder: Place, commit: Commit, only: Collection[Part] | None) -> dict[Part, list[Finding]]:
+    """What is wrong, by part; ``only``: parts that are looked at, if not all."""
+    parts: dict[Part, list[Finding]] = {}
+    for path in _above(commit):
+        name = LOG if path == "." else path
+        parts["above", path] = metadata_findings(folder.joinpath(LOG, path), name, "zarr.json", commit.schema > 1)[1]
+    for group, growth in commit.groups.items():
+        if only is None or ("rows", group) in only:
+            parts["rows", group] = list(_growing(folder, commit, group, growth))
+    files = [file for file in commit.tail if only is None or (TAIL, file.name) in only]
+    parts |= zip(
+        ((TAIL, one.name) for one in files), folder.at_once(partial(tail_findings, folder), files), strict=True
+    )
+    for group, version in commit.tables.items():
+        name = copy_place(folder, group, version).name
+        if only is None or ("table", name) in only:
+            place, growing = table_place(folder, group, version), growing_of(commit, group)
+            parts["table", name] = list(group_findings(place, group, growing, commit.schema > 1))
+        if only is None or (COPIES, name) in only:
+            parts[COPIES, name] = copy_findings(folder, commit, group, version)
+    return {part: found for part, found in parts.items() if found and (only is None or part in only)}
 
 
 def dated(folder: Place, commit: Commit, finding: Finding) -> Finding:
@@ -82,52 +126,37 @@ def dated(folder: Place, commit: Commit, finding: Finding) -> Finding:
     return replace(finding, iterations=(ends[0], ends[1]))
 
 
-def _hierarchy(folder: Place, commit: Commit) -> Iterator[Finding]:
+def _above(commit: Commit) -> list[str]:
     """The groups above groups, and growing groups themselves where no table lies in them."""
     groups = {path for path, growth in commit.groups.items() if growth.shards} | set(commit.tables)
     own = {path for path in groups if path not in commit.tables}
     above = {str(parent) for path in groups for parent in PurePosixPath(path).parents}
-    for path in sorted(own | above - set(commit.tables)):
-        name = LOG if path == "." else path
-        yield from metadata_findings(folder.joinpath(LOG, path), name, "zarr.json", commit.schema > 1)[1]
+    return sorted(own | above - set(commit.tables))
 
 
-def _growing(folder: Place, commit: Commit) -> Iterator[Finding]:
-    for group, growth in commit.groups.items():
-        # Positions first: where hundreds of files of them are damaged, the others are not looked at.
-        for name in sorted(growth.columns, key=growth.axis.__ne__) if growth.shards else ():
-            column = growth.columns[name]
-            thinned = NOTHING if is_plain(column.shape, column.dims) else growth.thinned
-            place = folder.joinpath(LOG, group, name)
-            found = array_findings(place, group, name, commit.schema > 1, growth.shards, thinned)
-            yield from found
-            if found and found[-1].problem == NOT_LOOKED_AT:
-                break
-
-
-def _tail(folder: Place, commit: Commit) -> Iterator[Finding]:
-    for found in folder.at_once(partial(tail_findings, folder), commit.tail):
+def _growing(folder: Place, commit: Commit, group: str, growth: Growth) -> Iterator[Finding]:
+    # Positions first: where hundreds of files of them are damaged, the others are not looked at.
+    for name in sorted(growth.columns, key=growth.axis.__ne__) if growth.shards else ():
+        column = growth.columns[name]
+        thinned = NOTHING if is_plain(column.shape, column.dims) else growth.thinned
+        place = folder.joinpath(LOG, group, name)
+        found = array_findings(place, group, name, commit.schema > 1, growth.shards, thinned)
         yield from found
+        if found and found[-1].problem == NOT_LOOKED_AT:
+            break
 
 
-def _tables(folder: Place, commit: Commit) -> Iterator[Finding]:
-    for group, version in commit.tables.items():
-        growth = commit.groups.get(group)
-        growing = () if growth is None else growth.columns.keys()
-        yield from group_findings(table_place(folder, group, version), group, growing, commit.schema > 1)
-
-
-def copies(folder: Place, commit: Commit) -> Iterator[Finding]:
-    """What is wrong with the copies of tables."""
-    for group, version in commit.tables.items():
-        name = f"{COPIES}/{copy_place(folder, group, version).name}"
-        try:
-            read_copy(folder, group, version)
-        except FileNotFoundError:
-            if commit.schema > 1 and (folder.is_here or commit.closed):
-                yield Finding("", name, NOWHERE, MISSING)
-        except (OSError, DamagedRunError):
-            yield Finding("", name, NOWHERE, CHANGED)
+def copy_findings(folder: Place, commit: Commit, group: str, version: int) -> list[Finding]:
+    """What is wrong with the copy of a table."""
+    name = f"{COPIES}/{copy_place(folder, group, version).name}"
+    try:
+        read_copy(folder, group, version)
+    except FileNotFoundError:
+        expected = commit.schema > 1 and (folder.is_here or commit.closed)
+        return [Finding("", name, NOWHERE, MISSING)] if expected else []
+    except (OSError, DamagedRunError):
+        return [Finding("", name, NOWHERE, CHANGED)]
+    return []
 
 
 def derived(folder: Place, commit: Commit) -> list[Finding]:
@@ -192,4 +221,4 @@ def _remarks(folder: Place) -> Iterator[Finding]:
         yield Finding("", REMARKS, NOWHERE, "what was said of the events cannot be understood")
 
 
-__all__ = ["derived", "look", "read_marker"]
+__all__ = ["copy_findings", "derived", "look", "read_marker"]

@@ -23,7 +23,7 @@ from deeptracker.store.examining import group_findings
 from deeptracker.store.layout import COPIES
 from deeptracker.store.place import Place
 from deeptracker.store.tables import ARRAYS
-from deeptracker.store.whereabouts import arrays_of, copy_place, table_place
+from deeptracker.store.whereabouts import arrays_of, copy_place, growing_of, table_place
 from deeptracker.store.zarrays import NotAnArrayError, read_attributes, read_description
 
 _SEAL = 8
@@ -60,9 +60,7 @@ def keep_copies(folder: Place, commit: Commit) -> None:
         (folder / COPIES).drop(there - wanted.keys())
         for name in wanted.keys() - there:
             group, version = wanted[name]
-            growth = commit.groups.get(group)
-            growing = () if growth is None else growth.columns.keys()
-            place = table_place(folder, group, version)
+            place, growing = table_place(folder, group, version), growing_of(commit, group)
             if not any(group_findings(place, group, growing, commit.schema > 1)):
                 keep_copy(folder, place, group, version, growing)
         if wanted.keys() - there:

@@ -27,7 +27,7 @@ from deeptracker.store.shards import LATE, cut_rows, make_parents, merge_tail, m
 from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
 from deeptracker.store.tail import write_tail
-from deeptracker.store.whereabouts import making_folder
+from deeptracker.store.whereabouts import growing_of, making_folder
 from deeptracker.store.zarrays import Filling, make_group
 
 
@@ -230,12 +230,11 @@ def read_table(path: Place, commit: Commit, group: str) -> xr.Dataset | None:
     version = commit.tables.get(group)
     if version is None:
         return None
-    growth = commit.groups.get(group)
     return read_group(
         (making_folder(path, group, version), path / LOG / group),
         f"{path}: {group}",
         Edition(path, commit.run, group, version),
-        () if growth is None else growth.columns.keys(),
+        growing_of(commit, group),
     )
 
 

@@ -20,7 +20,7 @@ from deeptracker.schema.derived import STAGES
 from deeptracker.store.analysing import analysing
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Commit, Growth, save_commit
-from deeptracker.store.condition import copies, derived, look, read_marker
+from deeptracker.store.condition import copy_findings, derived, look, read_marker
 from deeptracker.store.copies import differing, is_optional, keep_copies, keep_copy, read_copy
 from deeptracker.store.disk import remove_thinned
 from deeptracker.store.examining import NOT_LOOKED_AT, array_findings, group_findings
@@ -35,7 +35,7 @@ from deeptracker.store.shards import LATE, describe_array, fill_of
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages, save_stages
 from deeptracker.store.tables import ARRAYS
-from deeptracker.store.whereabouts import making_folder, table_place
+from deeptracker.store.whereabouts import growing_of, making_folder, table_place
 from deeptracker.store.zarrays import Filling, make_group, read_attributes
 
 ASIDE = "damaged"
@@ -95,7 +95,7 @@ def _copies(folder: Place, commit: Commit, findings: list[Finding]) -> list[Find
         folder.joinpath(COPIES).drop([finding.variable.removeprefix(f"{COPIES}/")])
     if findings:
         keep_copies(folder, commit)
-    left = {one.variable for one in copies(folder, commit)} if findings else set()
+    left = {one.variable for item in commit.tables.items() for one in copy_findings(folder, commit, *item)}
     return [one if one.variable in left else one.after(MADE_AGAIN) for one in findings]
 
 
@@ -223,8 +223,8 @@ class Repair:
 
     def _table(self, finding: Finding) -> Finding:
         """Files of a table from its copy; an array that a run does without has none, and goes."""
-        group, name, growth = finding.group, finding.variable, self.commit.groups.get(finding.group)
-        version, growing = self.commit.tables[group], () if growth is None else growth.columns.keys()
+        group, name = finding.group, finding.variable
+        version, growing = self.commit.tables[group], growing_of(self.commit, group)
         place = table_place(self.folder, group, version)
         if is_optional(group, name):
             for file, _ in list((place / name).sizes()):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store.commit import Commit
 from deeptracker.store.layout import COPIES, LOG, MAKING
 from deeptracker.store.place import Place
 from deeptracker.store.zarrays import NotAnArrayError, read_description
@@ -25,6 +26,12 @@ def table_place(folder: Place, group: str, version: int) -> Any:
 def copy_place(folder: Place, group: str, version: int) -> Any:
     """Where the copy of a table lies."""
     return folder / COPIES / f"{group.replace('/', '~')}.{version}.zip"
+
+
+def growing_of(commit: Commit, group: str) -> Collection[str]:
+    """Arrays in the folder of a table that are no part of it: those that grow."""
+    growth = commit.groups.get(group)
+    return () if growth is None else growth.columns.keys()
 
 
 def arrays_of(place: Place, named: Collection[str], leave_out: Collection[str]) -> list[str]:
@@ -50,4 +57,4 @@ def _is_group(place: Place) -> bool:
     return False
 
 
-__all__ = ["arrays_of", "copy_place", "making_folder", "table_place"]
+__all__ = ["arrays_of", "copy_place", "growing_of", "making_folder", "table_place"]

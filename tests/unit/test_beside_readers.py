@@ -111,6 +111,50 @@ def test_analysis_of_a_run_that_was_opened_before_another_one__takes_up_what_tha
     assert verify(path) == []
 
 
+def test_verify__beside_a_writer_takes_nothing_for_lost_that_lies_elsewhere_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = LogWriter(tmp_path / "run", background=False)
+    writer.put("images/test", images(1, 4))
+    for step in range(10):
+        writer.append("scalars", step, {"loss": float(step)})
+    writer.flush()
+    forget, steps = condition.forget, iter([lambda: writer.put("images/test", images(2, 4)), writer.close])
+
+    def meanwhile() -> None:  # between the look at the marker and the look at what it names
+        for step in steps:
+            step()
+            break
+        forget()
+
+    monkeypatch.setattr(condition, "forget", meanwhile)
+    assert verify(tmp_path / "run") == []
+    assert verify(tmp_path / "run") == []
+    assert next(steps, None) is None
+
+
+def test_verify__beside_a_writer_names_what_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LogWriter(tmp_path / "run", background=False)
+    for step in range(10):
+        writer.append("scalars", step, {"loss": float(step)})
+        writer.flush()
+    next((tmp_path / "run" / "tail").iterdir()).unlink()
+    look, commits = condition._recorded, []
+
+    def busy(*given: Any) -> Any:
+        found = look(*given)
+        writer.describe({"seen": len(commits)})
+        commits.append(1)
+        return found
+
+    monkeypatch.setattr(condition, "_recorded", busy)
+    found = verify(tmp_path / "run")
+    assert [one.problem for one in found] == ["a file is missing"]
+    assert len(commits) == 2
+    with pytest.raises(DamagedRunError, match="is damaged"):
+        writer.close()
+
+
 def test_repair__waits_for_no_analysis_and_drops_nothing_that_one_made_anew(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
