@@ -32,16 +32,17 @@ def curves(run: Any, timeline: Timeline, whole: Range1d, *, scale: str = "log", 
     if "loss" in variables(run, "scalars"):
         x, y = curve(read(run, "scalars", ["loss"], pixels=PIXELS)["loss"], PIXELS)
     known = y[np.isfinite(y)]
-    logarithmic = scale == "log" and bool(len(known)) and known.min() > 0 and known.max() / known.min() > 5
+    low, high = (float(known.min()), float(np.quantile(known, 0.999))) if len(known) else (0.0, 0.0)
+    logarithmic = scale == "log" and low > 0 and high / low > 5
     plot = timeline.figure(
         BAND, zoom=False, marks=False, x_range=whole, y_axis_type="log" if logarithmic else "linear"
     )
     if len(known):
-        low, high = float(known.min()), float(np.quantile(known, 0.999))
+        room = 0.05 * (high - low or abs(high) or 1.0)
         plot.y_range = (
             Range1d(low / (high / low) ** 0.08, high * (high / low) ** 0.08)
             if logarithmic
-            else Range1d(low - 0.05 * (high - low), high * 1.05 + 1e-9)
+            else Range1d(low - room, high + room)
         )
         plot.line(x, y, line_color=palettes.LOSS, line_width=1, line_alpha=0.25 if smooth else 1.0)
         if smooth:
