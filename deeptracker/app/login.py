@@ -10,27 +10,16 @@ from urllib.parse import quote
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
+from deeptracker.app.card import POLICY, card
+
 DAYS = 7.0
 """After which a browser is asked again."""
 FREE, SLOWEST = 5, 30.0
 """Wrong passwords in a row that cost nothing; seconds between further ones, at most."""
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>DeepTracker</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { margin: 0; display: grid; place-items: center; height: 100vh; background: #f4f5f7; color: #1d2733;
-  font: 15px system-ui, sans-serif; }
-form { background: #fff; border: 1px solid #d9dee4; border-radius: 8px; padding: 24px 28px; display: grid; gap: 12px;
-  width: 300px; }
-input, button { font: inherit; padding: 8px 10px; border-radius: 5px; border: 1px solid #b8c0ca; }
-button { background: #1d2733; color: #fff; cursor: pointer; }
-p { margin: 0; color: #a3263c; }
-</style></head><body><form method="post" action="login"><b>DeepTracker</b>
+_FORM = """<form method="post" action="login">
 <label for="password">Password of this server</label>
 <input id="password" name="password" type="password" autocomplete="current-password" autofocus required>
-<button>Enter</button>SAID</form></body></html>
+<button>Enter</button></form>
 """
 
 
@@ -68,7 +57,7 @@ class _Asking(RequestHandler):
         self.set_status(status)
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Referrer-Policy", "same-origin")  # else browsers send the form without an origin
-        self.write(_PAGE.replace("SAID", f"<p>{text}</p>" if text else ""))
+        self.write(card(_FORM + (f'<p class="wrong" role="alert">{text}</p>' if text else "")))
 
 
 class LoginPage(_Asking):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from html import escape
 from typing import Any
 
 from bokeh.protocol.exceptions import ProtocolError
@@ -12,6 +13,7 @@ from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
 from bokeh.server.views.static_handler import StaticHandler
 from panel.io.server import DocHandler, WSHandler
 
+from deeptracker.app.card import POLICY, card
 from deeptracker.app.login import LoginPage, LogoutPage
 from deeptracker.app.names import Names
 from deeptracker.app.visitors import FullError
@@ -49,8 +51,8 @@ class Page(DocHandler):
         except FullError as full:
             self.set_status(503)
             self.set_header("Retry-After", "20")
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(f"{full}\n")
+            self.set_header("Content-Security-Policy", POLICY)
+            self.finish(card(f'<p>{escape(str(full))}</p><a href="">Try again</a>'))
 
     def write(self, chunk: Any) -> None:
         """Write the page."""

@@ -79,8 +79,13 @@ class Visitors:
     def full(self) -> str | None:
         """Why nobody else is let in."""
         if self.inside() >= self.sessions:
+            taken = (
+                f"All {self.sessions} places of this server are"
+                if self.sessions > 1
+                else "This server's one place is"
+            )
             return (
-                f"All {self.sessions} places of this server are taken. Close a page that you do not need, or try "
+                f"{taken} taken. Close a page that you do not need, or try "
                 "again in half a minute. Whoever started it can make room: deeptracker serve --max-sessions N."
             )
         if (held := memory_now()) > self.memory:

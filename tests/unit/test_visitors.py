@@ -81,6 +81,9 @@ def test_visitors__beyond_the_limit_read_why(analysed: Run) -> None:
         assert headers["retry-after"]
         assert "All 2 places" in text
         assert "--max-sessions" in text
+        assert headers["content-type"].startswith("text/html")
+        assert "script" not in text
+        assert "script-src" not in headers["content-security-policy"]
         assert ask(port, "/static/js/bokeh.min.js")[0] == 200
 
         assert first(port, inside) == "ACK"  # who is inside stays served
