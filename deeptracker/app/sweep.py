@@ -1,4 +1,4 @@
-"""When a server looks for objects that nobody refers to: while no visitor waits."""
+"""When a server looks for objects that nobody refers to: while no visitor waits, or once many have left."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ LITTLE = 20
 """Collections of the youngest objects after which there is something to put away."""
 APART = 20.0
 """Seconds between two sweeps over everything."""
+MANY = 10
+"""Sessions that ended, whose objects are worth a second in which whoever is there waits."""
 
 
 class Sweep:
@@ -23,6 +25,7 @@ class Sweep:
 
     Here it is left out. In quiet moments what is new is collected, and what stays is put where later collections do
     not look (``gc.freeze``); everything is gone through once sessions have ended, whose objects refer to one another.
+    A server that is never quiet does so for many of them at once: what they held would otherwise grow without end.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ class Sweep:
 
     def __init__(self, sessions: Callable[[], Iterable[str]]) -> None:
         self._sessions, self._held = sessions, set(sessions())
-        self._ended = False
+        self._ended = 0
         self._used, self._looked, self._swept = time.process_time(), time.monotonic(), time.monotonic()
         self._young = _collections()
         youngest, younger, _ = gc.get_threshold()
@@ -41,14 +44,14 @@ class Sweep:
     def look(self) -> None:
         """Sweep, where it is quiet and there is something to do; to be called every second or so."""
         held = set(self._sessions())
-        self._ended |= not self._held <= held
+        self._ended += len(self._held - held)
         self._held = held
-        if not self._quiet():
-            return
-        if whole := self._ended and time.monotonic() - self._swept > APART:
-            self._ended, self._swept = False, time.monotonic()
+        quiet = self._quiet()
+        whole = self._ended >= (1 if quiet else MANY) and time.monotonic() - self._swept > APART
+        if whole:
+            self._ended, self._swept = 0, time.monotonic()
             gc.unfreeze()
-        elif _collections() - self._young < LITTLE:
+        elif not quiet or _collections() - self._young < LITTLE:
             return
         gc.collect()
         gc.freeze()

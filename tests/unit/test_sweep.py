@@ -58,6 +58,23 @@ def test_sweep__frees_what_an_ended_session_left_when_it_is_quiet(monkeypatch: p
     assert gc.get_freeze_count() > 0
 
 
+def test_sweep__waits_for_no_quiet_moment_once_many_sessions_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "APART", 0.0)
+    monkeypatch.setattr(Sweep, "_quiet", lambda self: False)
+    held = [str(number) for number in range(sweep.MANY + 1)]
+    page = Page()
+    there = weakref.ref(page)
+    swept = Sweep(lambda: held)
+    del page
+    for _ in range(sweep.MANY):
+        swept.look()
+        assert there() is not None
+        held.pop()
+    swept.look()
+    assert there() is None
+    assert gc.get_freeze_count() > 0
+
+
 def test_sweep__puts_away_what_is_new_and_collects_what_is_gone() -> None:
     swept = Sweep(lambda: ["one"])
     gone = weakref.ref(Page())
