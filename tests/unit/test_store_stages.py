@@ -77,17 +77,22 @@ def events(*documents):
     return conform.build("anomalies/events", {"document": texts, "rank": ranks, "iteration": ranks})
 
 
-def test_verify_repair__drops_derived_stages_and_leaves_tables_that_were_recorded(copy):
+def test_verify_repair__drops_derived_stages_and_restores_tables_that_were_recorded(copy):
+    parameters = open_run(copy).architecture["parameters"].values
     with open_run(copy).write_stage("anomalies", {}) as writer:
         writer.put("anomalies/events", events({"rank": 1, "kind": "anomaly"}))
     flip(copy / "log.zarr/anomalies/1/events/rank/c/0")
     flip(copy / "log.zarr/architecture/parameters/c/0")
     (copy / "tail").mkdir(exist_ok=True)
     (copy / "tail/000000099.tail").write_bytes(b"torn")
-    assert [f.repaired for f in verify(copy, repair=True)] == [False, True]
+    assert [f.done for f in verify(copy, repair=True)] == [
+        "its copy took its place",
+        "dropped; analyze makes it again",
+    ]
     assert not open_run(copy).has("anomalies/events")
     assert not list((copy / "tail").iterdir())
-    assert len(verify(copy)) == 1
+    assert verify(copy) == []
+    np.testing.assert_array_equal(open_run(copy).architecture["parameters"], parameters)
 
 
 def test_stage__replaces_the_old_result_on_success_only(copy):
@@ -169,8 +174,15 @@ def test_repair__takes_a_damaged_coordinate_for_no_rows_of_the_tail(tmp_path):
         shutil.copytree(path, tmp_path / "copy")
     flip(tmp_path / "copy/log.zarr/layers/full/bin/c/0")
     (found,) = verify(tmp_path / "copy", repair=True)
-    assert (found.group, found.variable, found.repaired) == ("layers/full", "bin", False)
-    assert verify(tmp_path / "copy") == [found]
+    assert (found.group, found.variable, found.done) == ("layers/full", "bin", "its copy took its place")
+    assert verify(tmp_path / "copy") == []
+    assert not len(open_run(tmp_path / "copy").lost)
+    copy = next((tmp_path / "copy/copies").glob("layers~full.*"))
+    flip(tmp_path / "copy/log.zarr/layers/full/bin/c/0")
+    copy.unlink()
+    left = [f for f in verify(tmp_path / "copy", repair=True) if f.group]
+    assert [(f.group, f.variable, f.repaired) for f in left] == [("layers/full", "bin", False)]
+    assert not len(open_run(tmp_path / "copy").lost)
 
 
 def test_repair__touches_nothing_where_what_is_damaged_cannot_be_kept(copy):
