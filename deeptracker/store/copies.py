@@ -27,7 +27,9 @@ from deeptracker.store.whereabouts import arrays_of, copy_place, growing_of, tab
 from deeptracker.store.zarrays import NotAnArrayError, read_attributes, read_description
 
 _SEAL = 8
-_REFUSALS = (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError, EOFError, struct.error)
+_REFUSALS = (
+    zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError, EOFError, OverflowError, struct.error,
+)  # fmt: skip
 
 
 def is_optional(group: str, name: str) -> bool:

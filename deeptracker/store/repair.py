@@ -19,6 +19,7 @@ from deeptracker.errors import DamagedRunError
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.analysing import analysing
 from deeptracker.store.arrays import RowFiles
+from deeptracker.store.aside import ASIDE, keep_aside
 from deeptracker.store.commit import Commit, Growth, save_commit
 from deeptracker.store.condition import copy_findings, derived, look, read_marker
 from deeptracker.store.copies import differing, is_optional, keep_copies, keep_copy, read_copy
@@ -38,7 +39,6 @@ from deeptracker.store.tables import ARRAYS
 from deeptracker.store.whereabouts import growing_of, making_folder, table_place
 from deeptracker.store.zarrays import Filling, make_group, read_attributes
 
-ASIDE = "damaged"
 MISSING_NOW = "repaired: what could not be read is missing from now on"
 MADE_AGAIN = "made again"
 DROPPED = "dropped; analyze makes it again"
@@ -109,18 +109,6 @@ def _sweep(folder: Place, commit: Commit) -> None:
         if child not in tables and not child.name.startswith(LATE):
             child.remove()
     remove_thinned(folder, commit)
-
-
-def keep_aside(folder: Place, place: Place) -> None:
-    """Keep a copy of a damaged file: who knows what else can be read of it some day. Where there is no room for the
-    copy nothing is repaired.
-    """
-    try:
-        content = place.read_bytes()
-    except OSError:  # lost, or the disk gives none of it
-        return
-    name = str(place).removeprefix(str(folder)).strip("/")
-    (folder / ASIDE).joinpath(*name.split("/")).put(content)
 
 
 class Repair:

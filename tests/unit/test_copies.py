@@ -90,6 +90,15 @@ def test_table_that_is_damaged_anywhere__comes_back_byte_for_byte(run: Path, inj
     assert all(before[group].identical(after[group]) for group in before)
 
 
+def test_file_that_is_damaged_again__is_kept_beside_the_first(run: Path) -> None:
+    file = run / "log.zarr" / "architecture" / "layer" / "c" / "0"
+    for injured in (b"one", b"two", b"one", b"three"):
+        file.write_bytes(injured)
+        assert [one.done for one in verify(run, repair=True)] == ["its copy took its place"]
+    kept = (run / "damaged" / file.relative_to(run)).parent
+    assert {one.name: one.read_bytes() for one in kept.iterdir()} == {"0": b"one", "0.2": b"two", "0.3": b"three"}
+
+
 def test_copy_that_is_damaged_or_lost__is_made_again(run: Path) -> None:
     first, second = sorted((run / "copies").iterdir())[:2]
     sound, other = first.read_bytes(), second.read_bytes()
