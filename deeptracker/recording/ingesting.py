@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deeptracker.errors import DeepTrackerError, InputError
+from deeptracker.errors import DeepTrackerError, InputError, RunError
 from deeptracker.ingest import Gathering, Outcome, find_sources
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store import LogWriter, place_of
@@ -67,6 +67,10 @@ def ingest_run(
         with LogWriter(outcome.path, resume=False) as sink:
             sink.describe({UNFINISHED: True})
             gathering.write(sink)
+            try:
+                sink.flush()  # every row, before it is said that there is nothing else to come
+            except RunError:
+                sink.flush()  # of a fault that went by
             sink.describe({UNFINISHED: False})
     except BaseException:
         _clear(place_of(outcome.path))  # it was not there before, and half a run is none

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from deeptracker.cli import main
 from deeptracker.errors import InputError
 from deeptracker.ingest.arrays import load
 from deeptracker.recording import ingest_run
-from deeptracker.store import open_run
+from deeptracker.store import disk, open_run
 
 torch = pytest.importorskip("torch")
 
@@ -242,3 +243,41 @@ def test_careless_users__get_one_line_with_the_remedy(careless, monkeypatch, cap
     assert len(said) == 1
     assert remedy in said[0]
     assert not (careless / "run").exists()
+
+
+def test_ingestion__that_is_killed_at_any_commit_is_begun_anew_or_was_whole(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.mkdir()
+    for step in range(0, 40, 10):
+        np.savez(source / f"step-{step}.npz", **weights(step))
+    states, save = [], disk.save_commit
+
+    def kept(marker, commit):
+        raw = save(marker, commit)
+        states.append(shutil.copytree(tmp_path / "run", tmp_path / f"killed-{len(states)}"))
+        return raw
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "save_commit", kept)
+        ingest_run(source, tmp_path / "run")
+    assert len(states) > 5
+    for state in states:
+        with suppress(InputError):  # it was whole
+            ingest_run(source, state)
+        assert open_run(state).filters["iteration"].values.tolist() == [0, 10, 20, 30]
+
+
+def test_ingestion__goes_on_after_a_fault_that_went_by(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.mkdir()
+    np.savez(source / "step-1.npz", **weights(1))
+    add, faults = disk.Disk.add, [OSError(5, "Input/output error")]
+
+    def sometimes(self, blocks):
+        if faults:
+            raise faults.pop()
+        add(self, blocks)
+
+    monkeypatch.setattr(disk.Disk, "add", sometimes)
+    ingest_run(source, tmp_path / "run")
+    assert open_run(tmp_path / "run").filters.sizes["iteration"] == 1
