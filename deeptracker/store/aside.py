@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
+from deeptracker.errors import RunError
 from deeptracker.store.place import Place
 
 ASIDE = "damaged"
@@ -15,8 +16,8 @@ def keep_aside(folder: Place, place: Place) -> None:
 
     Raises
     ------
-    OSError
-        There is no room for it: nothing is to be repaired then.
+    RunError, OSError
+        There is no place, or no room for it: nothing is to be repaired then.
     """
     try:
         content = place.read_bytes()
@@ -26,7 +27,12 @@ def keep_aside(folder: Place, place: Place) -> None:
     for number in count(1):
         kept = first if number == 1 else first.with_name(f"{first.name}.{number}")
         if not kept.is_file():
-            kept.put(content)
+            try:
+                kept.put(content)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                raise RunError(
+                    f"{kept}: something lies in its way, and nothing damaged is written over without a copy: move it"
+                ) from None
             return
         if kept.read_bytes() == content:
             return

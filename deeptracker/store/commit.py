@@ -64,7 +64,8 @@ class TailFile:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One state of a run. ``cuts`` counts how often rows were dropped: until it changes, rows stay what they are;
+    """One state of a run. ``tables`` says in which generation a table was written, ``copies`` the sum of its copy;
+    ``cuts`` counts how often rows were dropped: until it changes, rows stay what they are;
     ``schema`` is the version in which it was found."""
 
     run: str
@@ -76,6 +77,7 @@ class Commit:
     groups: Mapping[str, Growth] = field(default_factory=dict)
     tail: tuple[TailFile, ...] = ()
     tables: Mapping[str, int] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
 
     def with_group(self, path: str, growth: Growth) -> Commit:
@@ -112,6 +114,7 @@ def _encode(commit: Commit) -> bytes:
         "groups": groups,
         "tail": [{"name": file.name, "size": file.size, "spans": dict(file.spans)} for file in commit.tail],
         "tables": dict(commit.tables),
+        "copies": dict(commit.copies),
     }
     return seal(document)
 
@@ -148,6 +151,7 @@ def _decode(document: Mapping[str, Any]) -> Commit:
         groups=groups,
         tail=tail,
         tables=document["tables"],
+        copies=document.get("copies", {}),
     )
 
 

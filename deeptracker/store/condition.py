@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from deeptracker.errors import DamagedRunError, NewerRunError, RunError
 from deeptracker.store.arrays import RowFiles, row_files
 from deeptracker.store.commit import Commit, Growth, load_commit, read_commit
-from deeptracker.store.copies import read_copy
+from deeptracker.store.copies import differing, read_copy
 from deeptracker.store.examining import (
     NOT_LOOKED_AT,
     array_findings,
@@ -65,18 +65,20 @@ def _copy(folder: Place) -> Commit | None:
 def look(folder: Place, commit: Commit) -> list[Finding]:
     """Everything that a commit, the marker of the stages and the remarks name.
 
-    A writer may go on meanwhile, and remove what it has put elsewhere: what is wrong is looked at again by the commit
-    that counts then, until it is as wrong by a later one, or none is later.
+    A writer may go on meanwhile, and remove what it has put elsewhere: what is wrong is looked at again, by the state
+    that counts then, until it is as wrong as before.
     """
     forget()
     row_files.cache_clear()
-    wrong = _recorded(folder, commit, None)
-    while wrong and (later := _later(folder, commit)) is not None:
-        commit, before = later, wrong.keys()
+    wrong, before = _recorded(folder, commit, None), None
+    while wrong and wrong.keys() != before:
+        before, later = wrong.keys(), _later(folder, commit)
+        # Without another commit, only tables may lie elsewhere: they move after it.
+        doubted = before if later is not None else {part for part in before if part[0] in ("table", "above")}
         row_files.cache_clear()
-        wrong = _recorded(folder, commit, before)
-        if wrong.keys() == before:
-            break
+        certain = {part: found for part, found in wrong.items() if part not in doubted}
+        commit = later or commit
+        wrong = certain | (_recorded(folder, commit, doubted) if doubted else {})
     dates = (dated(folder, commit, one) for some in wrong.values() for one in some)
     return [*dates, *derived(folder, commit), *_remarks(folder)]
 
@@ -95,7 +97,7 @@ def _recorded(folder: Place, commit: Commit, only: Collection[Part] | None) -> d
     parts: dict[Part, list[Finding]] = {}
     for path in _above(commit):
         name = LOG if path == "." else path
-        parts["above", path] = metadata_findings(folder.joinpath(LOG, path), name, "zarr.json", commit.schema > 1)[1]
+        parts["above", path] = metadata_findings(folder.joinpath(LOG, path), name, "zarr.json", commit.schema > 1)
     for group, growth in commit.groups.items():
         if only is None or ("rows", group) in only:
             parts["rows", group] = list(_growing(folder, commit, group, growth))
@@ -104,12 +106,11 @@ def _recorded(folder: Place, commit: Commit, only: Collection[Part] | None) -> d
         ((TAIL, one.name) for one in files), folder.at_once(partial(tail_findings, folder), files), strict=True
     )
     for group, version in commit.tables.items():
-        name = copy_place(folder, group, version).name
-        if only is None or ("table", name) in only:
-            place, growing = table_place(folder, group, version), growing_of(commit, group)
-            parts["table", name] = list(group_findings(place, group, growing, commit.schema > 1))
-        if only is None or (COPIES, name) in only:
-            parts[COPIES, name] = copy_findings(folder, commit, group, version)
+        if only is None or ("table", f"{group} {version}") in only:
+            parts["table", f"{group} {version}"] = table_findings(folder, commit, group)
+    for group in commit.copies:
+        if only is None or (COPIES, group) in only:
+            parts[COPIES, group] = copy_findings(folder, commit, group)
     return {part: found for part, found in parts.items() if found and (only is None or part in only)}
 
 
@@ -146,14 +147,29 @@ def _growing(folder: Place, commit: Commit, group: str, growth: Growth) -> Itera
             break
 
 
-def copy_findings(folder: Place, commit: Commit, group: str, version: int) -> list[Finding]:
-    """What is wrong with the copy of a table."""
-    name = f"{COPIES}/{copy_place(folder, group, version).name}"
+def table_findings(folder: Place, commit: Commit, group: str) -> list[Finding]:
+    """What is wrong with a table: files that are not as they were written, or not as in its copy."""
+    place = table_place(folder, group, commit.tables[group])
+    found = list(group_findings(place, group, growing_of(commit, group), commit.schema > 1))
     try:
-        read_copy(folder, group, version)
+        copied = read_copy(folder, commit, group)
+    except (OSError, DamagedRunError):
+        return found
+    for file in differing(place, copied):
+        name = "" if file == "zarr.json" else file.partition("/")[0]
+        if all(one.variable != name for one in found):
+            lost = not place.joinpath(*file.split("/")).is_file()
+            found.append(Finding(group, name, NOWHERE, MISSING if lost else CHANGED))
+    return found
+
+
+def copy_findings(folder: Place, commit: Commit, group: str) -> list[Finding]:
+    """What is wrong with the copy of a table."""
+    name = f"{COPIES}/{copy_place(folder, group, commit.copies[group]).name}"
+    try:
+        read_copy(folder, commit, group)
     except FileNotFoundError:
-        expected = commit.schema > 1 and (folder.is_here or commit.closed)
-        return [Finding("", name, NOWHERE, MISSING)] if expected else []
+        return [Finding("", name, NOWHERE, MISSING)]
     except (OSError, DamagedRunError):
         return [Finding("", name, NOWHERE, CHANGED)]
     return []
@@ -190,7 +206,7 @@ def _stages(folder: Place, commit: Commit) -> Iterator[Finding]:
         paths = [PurePosixPath(group.partition("/")[2]) for group in entry["groups"]]
         above = {str(parent) for path in paths for parent in path.parents} - {str(path) for path in paths}
         for place in [base.parent, *(base / path for path in sorted(above))]:
-            yield from metadata_findings(place, stage, "zarr.json", sealed)[1]
+            yield from metadata_findings(place, stage, "zarr.json", sealed)
         for group, path in zip(entry["groups"], paths, strict=True):
             yield from (
                 _of_bins(base / str(path), one) for one in group_findings(base / str(path), group, (), sealed)
@@ -221,4 +237,4 @@ def _remarks(folder: Place) -> Iterator[Finding]:
         yield Finding("", REMARKS, NOWHERE, "what was said of the events cannot be understood")
 
 
-__all__ = ["copy_findings", "derived", "look", "read_marker"]
+__all__ = ["copy_findings", "derived", "look", "read_marker", "table_findings"]

@@ -1,7 +1,8 @@
 """Tables of a run once more: little, but nothing else tells what they hold, and without them no row can be read.
 
-Each has one zip file beside the hierarchy, unpacked, so that any tool can take the files of the table out of it; its
-comment is the checksum of all bytes before. Pictures of images are left out: they are large, and a run does without.
+Each has a zip file beside the hierarchy, nothing packed in it, so that any tool can take the files of the table out.
+The marker has its checksum, and so says which copy is that of the table that counts. Pictures of images are left out:
+they are large, and a run does without.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import struct
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 import google_crc32c
 
@@ -22,11 +24,9 @@ from deeptracker.store.commit import Commit
 from deeptracker.store.examining import group_findings
 from deeptracker.store.layout import COPIES
 from deeptracker.store.place import Place
-from deeptracker.store.tables import ARRAYS
 from deeptracker.store.whereabouts import arrays_of, copy_place, growing_of, table_place
-from deeptracker.store.zarrays import NotAnArrayError, read_attributes, read_description
+from deeptracker.store.zarrays import NotAnArrayError, read_description
 
-_SEAL = 8
 _REFUSALS = (
     zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError, EOFError, OverflowError, struct.error,
 )  # fmt: skip
@@ -38,8 +38,8 @@ def is_optional(group: str, name: str) -> bool:
     return declared is not None and name in declared and declared[name].optional
 
 
-def keep_copy(folder: Place, place: Place, group: str, version: int, leave_out: Collection[str] = ()) -> None:
-    """Write the copy of a table that is sound, not durably.
+def make_copy(folder: Place, place: Place, group: str, leave_out: Collection[str] = ()) -> str:
+    """Write the copy of a table that is sound, not durably; returns its checksum.
 
     Parameters
     ----------
@@ -48,78 +48,58 @@ def keep_copy(folder: Place, place: Place, group: str, version: int, leave_out: 
     """
     names = list(_files(place, group, leave_out))
     contents = place.at_once(lambda name: place.joinpath(*name.split("/")).read_bytes(), names)
-    copy_place(folder, group, version).put(pack(dict(zip(names, contents, strict=True))))
+    raw = pack(dict(zip(names, contents, strict=True)))
+    copy_place(folder, group, checksum(raw)).put(raw)
+    return checksum(raw)
 
 
-def keep_copies(folder: Place, commit: Commit) -> None:
-    """Write the missing copies of sound tables, and remove those of no table.
+def with_copies(folder: Place, commit: Commit) -> Commit:
+    """Write the missing copies of sound tables, durably; returns the state that says so, not saved.
 
     What a disk refuses is made another time.
     """
-    wanted = {copy_place(folder, *item).name: item for item in commit.tables.items()}
-    with suppress(OSError, UnreachableError, DamagedRunError, NotAnArrayError):
-        there = {child.name for child in (folder / COPIES).iterdir()} if (folder / COPIES).is_dir() else set()
-        (folder / COPIES).drop(there - wanted.keys())
-        for name in wanted.keys() - there:
-            group, version = wanted[name]
+    made = {}
+    for group, version in commit.tables.items():
+        with suppress(OSError, UnreachableError, DamagedRunError, NotAnArrayError):
+            if group in commit.copies and copy_place(folder, group, commit.copies[group]).is_file():
+                continue
             place, growing = table_place(folder, group, version), growing_of(commit, group)
             if not any(group_findings(place, group, growing, commit.schema > 1)):
-                keep_copy(folder, place, group, version, growing)
-        if wanted.keys() - there:
-            folder.sync([folder / COPIES])
+                made[group] = make_copy(folder, place, group, growing)
+    if not made:
+        return commit
+    folder.sync([folder / COPIES])
+    return replace(commit, copies={**commit.copies, **made})
 
 
-def _files(place: Place, group: str, leave_out: Collection[str]) -> Iterator[str]:
-    """Files of a table, below its folder."""
-    yield "zarr.json"
-    for name in arrays_of(place, read_attributes(place).get(ARRAYS, ()), leave_out):
-        if not is_optional(group, name):
-            yield f"{name}/zarr.json"
-            yield from ("/".join((name, *file_name(one))) for one in files_of(read_description(place / name)))
+def drop_copies(folder: Place, commit: Commit) -> None:
+    """Remove copies that a commit does not name."""
+    named = {copy_place(folder, *item).name for item in commit.copies.items()}
+    with suppress(OSError, UnreachableError):
+        there = list((folder / COPIES).iterdir()) if (folder / COPIES).is_dir() else []
+        (folder / COPIES).drop(one.name for one in there if one.name not in named and one.is_file())
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """Files as the bytes of a copy: name below the table's folder → content."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
-        archive.comment = b"0" * _SEAL
-    body = out.getvalue()[:-_SEAL]
-    return body + _sum(body)
-
-
-def unpack(raw: bytes) -> dict[str, bytes]:
-    """The files that a copy holds: name below the table's folder → content.
+def read_copy(folder: Place, commit: Commit, group: str) -> dict[str, bytes]:
+    """The files that the copy of a table holds; none where there is no copy: name below its folder → content.
 
     Raises
     ------
-    DamagedRunError
-        It is not what was written, or would lead out of the folder, or would take more room than it has.
-    """
-    if raw[-_SEAL:] != _sum(raw[:-_SEAL]):
-        raise DamagedRunError("its checksum does not fit its bytes")
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            members = archive.infolist()
-            if sum(one.file_size for one in members) > len(raw) or any(one.compress_type for one in members):
-                raise DamagedRunError("it holds more than it is")
-            return {_inside(one.filename): archive.read(one) for one in members}
-    except _REFUSALS as error:
-        raise DamagedRunError("it is no copy of a table") from error
-
-
-def read_copy(folder: Place, group: str, version: int) -> dict[str, bytes]:
-    """The files that the copy of a table holds.
-
-    Raises
-    ------
-    FileNotFoundError, OSError
-        There is none, or the disk does not give it.
+    OSError
+        It is lost, or the disk does not give it.
     DamagedRunError
         It is not what was written.
     """
-    return unpack(copy_place(folder, group, version).read_bytes())
+    if group not in commit.copies:
+        return {}
+    raw = copy_place(folder, group, commit.copies[group]).read_bytes()
+    if checksum(raw) != commit.copies[group]:
+        raise DamagedRunError("its checksum does not fit its bytes")
+    found = unpack(raw)
+    growing = growing_of(commit, group)
+    if any(name in growing or is_optional(group, name) for name in (file.partition("/")[0] for file in found)):
+        raise DamagedRunError("it holds more than a table")
+    return found
 
 
 def differing(place: Place, copied: Mapping[str, bytes]) -> list[str]:
@@ -134,16 +114,66 @@ def differing(place: Place, copied: Mapping[str, bytes]) -> list[str]:
     return [name for name in copied if not lies(name)]
 
 
-def _inside(name: str) -> str:
-    """The name of a file of a table, as it is: of an array's folder, or the group's own."""
-    *above, last = name.split("/")
-    for part in (*above, last if last != "zarr.json" else "metadata"):
-        plausible.name(part)
+def _files(place: Place, group: str, leave_out: Collection[str]) -> Iterator[str]:
+    """Files of a table, below its folder."""
+    yield "zarr.json"
+    for name in arrays_of(place, leave_out):
+        if not is_optional(group, name):
+            yield f"{name}/zarr.json"
+            yield from ("/".join((name, *file_name(one))) for one in files_of(read_description(place / name)))
+
+
+def checksum(raw: bytes) -> str:
+    """That of a copy, as a marker has it."""
+    return f"{google_crc32c.value(raw):08x}"
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Files as the bytes of a copy: name below the table's folder → content."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
+
+
+def unpack(raw: bytes) -> dict[str, bytes]:
+    """The files that a copy holds: name below the table's folder → content.
+
+    Raises
+    ------
+    DamagedRunError
+        It holds anything but the files of a table, or would take more room than it has.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = archive.infolist()
+            if sum(one.file_size for one in members) > len(raw) or any(one.compress_type for one in members):
+                raise DamagedRunError("it holds more than it is")
+            return {_of_a_table(one.filename): archive.read(one) for one in members}
+    except _REFUSALS as error:
+        raise DamagedRunError("it is no copy of a table") from error
+
+
+def _of_a_table(name: str) -> str:
+    """The name of a file of a table, as it is: metadata of the group or of an array, or the values of an array."""
+    array, _, rest = name.partition("/")
+    if name != "zarr.json":
+        plausible.name(array)
+        kind, *place = rest.split("/")
+        if rest != "zarr.json" and not (kind == "c" and all(part.isascii() and part.isdecimal() for part in place)):
+            raise ValueError("no file of a table")
     return name
 
 
-def _sum(body: bytes) -> bytes:
-    return f"{google_crc32c.value(body):08x}".encode()
-
-
-__all__ = ["differing", "is_optional", "keep_copies", "keep_copy", "pack", "read_copy", "unpack"]
+__all__ = [
+    "checksum",
+    "differing",
+    "drop_copies",
+    "is_optional",
+    "make_copy",
+    "pack",
+    "read_copy",
+    "unpack",
+    "with_copies",
+]

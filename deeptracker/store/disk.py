@@ -16,13 +16,13 @@ from deeptracker.errors import InputError, UnreachableError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.commit import Column, Commit, Growth, holds_run, load_commit, save_commit
-from deeptracker.store.copies import keep_copies, keep_copy
+from deeptracker.store.copies import drop_copies, make_copy, with_copies
 from deeptracker.store.edition import Edition
 from deeptracker.store.joined import JoinedArray
 from deeptracker.store.layout import COMMIT, COPIES, COPY, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.migration import brought_up
 from deeptracker.store.place import Place
 from deeptracker.store.rows import Block
-from deeptracker.store.sealed import seal_metadata, unseal
 from deeptracker.store.shards import LATE, cut_rows, make_parents, merge_tail, move_rows, rows_per_shard
 from deeptracker.store.spans import Span
 from deeptracker.store.tables import read_group, write_group
@@ -48,11 +48,12 @@ class Disk:
                 raise InputError(f"{path} already holds a run: choose another path, or resume it")
             self.commit = load_commit(path)
             if self.commit.schema < SCHEMA_VERSION:
-                self._migrate()
+                self.save(brought_up(path, self.commit))
             self._clean()
             self._finish_moves()
-            if path.is_here:
-                keep_copies(path, self.commit)
+            if path.is_here and (commit := with_copies(path, self.commit)) != self.commit:
+                self.save(commit)
+            drop_copies(path, self.commit)
         else:
             self.commit = Commit(run=uuid.uuid4().hex, attributes={"schema_version": SCHEMA_VERSION})
             make_group(path / LOG, {"schema_version": SCHEMA_VERSION})
@@ -71,21 +72,14 @@ class Disk:
     def _keep_copy(self, raw: bytes, commit: Commit) -> None:
         """The marker once more, for the day on which the first is damaged: all it names is still there.
 
-        It costs no fsync; in a bucket, where it would be a request, it is kept at the end.
+        It costs no fsync; in a bucket, where it would be a request, it is kept at the end, and goes when the run goes
+        on: of an earlier state it would be no help.
         """
-        if self.path.is_here or commit.closed:
-            with suppress(OSError, UnreachableError):
+        with suppress(OSError, UnreachableError):
+            if self.path.is_here or commit.closed:
                 (self.path / COPY).put(raw)
-
-    def _migrate(self) -> None:
-        """Bring a run of an earlier schema version to this one: metadata get checksums, then the marker says so.
-
-        A kill leaves some with and some without, which both versions read; the next start goes on.
-        """
-        places = [self.path / LOG / name for name, _ in (self.path / LOG).sizes() if name.endswith("zarr.json")]
-        self.path.at_once(lambda place: place.write([seal_metadata(unseal(place.read_bytes()))]), places)
-        attributes = {**self.commit.attributes, "schema_version": SCHEMA_VERSION}
-        self.save(replace(self.commit, attributes=attributes, schema=SCHEMA_VERSION))
+            elif self.commit.closed:
+                self.path.drop([COPY])
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Merge attributes into those of the run."""
@@ -161,8 +155,8 @@ class Disk:
             if growth.tail:
                 commit = move_rows(self.path, commit, group, growth.rows)
         make_group(self.path / LOG, commit.attributes)
-        keep_copies(self.path, commit)
-        self.save(replace(commit, tail=(), closed=True))
+        self.save(replace(with_copies(self.path, commit), tail=(), closed=True))
+        drop_copies(self.path, self.commit)
         (self.path / MAKING).remove()
 
     def put(self, tables: Mapping[str, xr.Dataset]) -> None:
@@ -175,17 +169,18 @@ class Disk:
             write_group(folder, group, table.compute(), filling)
         filling.finish()
         made = {group: making_folder(self.path, group, version) for group in tables}
-        if self.path.is_here:  # in a bucket, where each were a request, at the end
+        copies = {group: checksum for group, checksum in self.commit.copies.items() if group not in tables}
+        for group, folder in made.items() if self.path.is_here else ():  # in a bucket, by many requests, at the end
             with suppress(OSError):
-                for group, folder in made.items():
-                    keep_copy(self.path, folder, group, version)
+                copies[group] = make_copy(self.path, folder, group)
         self.path.sync([*made.values(), self.path / COPIES])
+        for group in tables:
+            make_parents(self.path / LOG, group)
         groups = {path: growth for path, growth in self.commit.groups.items() if path not in tables}
         versions = {**self.commit.tables, **dict.fromkeys(tables, version)}
-        self.save(replace(self.commit, groups=groups, tables=versions))
+        self.save(replace(self.commit, groups=groups, tables=versions, copies=copies, closed=False))
         self._finish_moves()
-        if self.path.is_here:
-            keep_copies(self.path, self.commit)
+        drop_copies(self.path, self.commit)
 
     def get(self, group: str) -> xr.Dataset | None:
         """A static group (or the coordinates of a growing one), lazily indexed, or None."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from deeptracker.errors import DamagedRunError
+from deeptracker.store import plausible
 from deeptracker.store.checking import damaged_rows, file_name, files_of
 from deeptracker.store.commit import TailFile
 from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
@@ -28,18 +28,18 @@ NOT_LOOKED_AT = "as damaged as what is before: not looked at"
 _AT_ONCE = 64
 
 
-def metadata_findings(place: Place, group: str, name: str, sealed: bool) -> tuple[dict[str, Any], list[Finding]]:
-    """The attributes of a group, and what is wrong with its ``zarr.json``."""
+def metadata_findings(place: Place, group: str, name: str, sealed: bool) -> list[Finding]:
+    """What is wrong with the ``zarr.json`` of a group."""
     try:
         raw = (place / "zarr.json").read_bytes()
         document = unseal(raw)
-        if document["node_type"] == "group" and (is_sealed(raw) or not sealed):
-            return dict(document["attributes"]), []
-        return {}, [Finding(group, name, NOWHERE, CHANGED)]
+        plausible.names(document["attributes"].get(ARRAYS, ()))
+        sound = document["node_type"] == "group" and (is_sealed(raw) or not sealed)
     except FileNotFoundError:
-        return {}, [Finding(group, name, NOWHERE, MISSING)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}, [Finding(group, name, NOWHERE, CHANGED)]
+        return [Finding(group, name, NOWHERE, MISSING)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        sound = False
+    return [] if sound else [Finding(group, name, NOWHERE, CHANGED)]
 
 
 def array_findings(
@@ -95,11 +95,10 @@ def array_findings(
 
 def group_findings(place: Place, group: str, leave_out: Collection[str], sealed: bool) -> Iterator[Finding]:
     """What is wrong with a group that was written whole; ``leave_out``: arrays in its folder that grow."""
-    attributes, wrong = metadata_findings(place, group, "", sealed)
-    yield from wrong
+    yield from metadata_findings(place, group, "", sealed)
     if not place.is_dir():
         return
-    for name in arrays_of(place, attributes.get(ARRAYS, ()), leave_out):
+    for name in arrays_of(place, leave_out):
         yield from array_findings(place / name, group, name, sealed)
 
 

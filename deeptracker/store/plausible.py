@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,7 @@ FILE_BYTES = 1 << 36
 _LONGEST = 250
 _AXES = 32
 _DEEPEST = 60
+_HEX = re.compile("[0-9a-f]{8}")
 
 
 def parsed(raw: bytes) -> Any:
@@ -89,6 +91,12 @@ def attributes(value: Any) -> None:
     raise ValueError("nested too deeply")
 
 
+def names(value: Any) -> list[str]:
+    """Names of arrays, none of them a path."""
+    _sure(isinstance(value, list | tuple), "no list of names")
+    return [name(one) for one in value]
+
+
 def commit(document: Any) -> Mapping[str, Any]:
     """A commit marker, as it is."""
     _sure(isinstance(document, dict), "no marker")
@@ -100,6 +108,8 @@ def commit(document: Any) -> Mapping[str, Any]:
     for group, version in document["tables"].items():
         path(group)
         _count(version)
+    for group, checksum in document.get("copies", {}).items():
+        _sure(group in document["tables"] and _HEX.fullmatch(checksum) is not None, "no copy of a table")
     rows = {group: _growth(group, entry) for group, entry in document["groups"].items()}
     for file in document["tail"]:
         name(file["name"])
@@ -226,7 +236,7 @@ def description(file: tuple[int, ...], chunks: tuple[int, ...], lengths: tuple[i
 
 
 __all__ = [
-    "FILE_BYTES", "attributes", "commit", "description", "dtype", "event", "name", "parsed", "path", "remark",
-    "shape",
+    "FILE_BYTES", "attributes", "commit", "description", "dtype", "event", "name", "names", "parsed", "path",
+    "remark", "shape",
     "stages", "tail",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ of the analysis are dropped, since they can be made again. Every damaged file is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -15,29 +16,30 @@ from typing import Any
 import numpy as np
 
 from deeptracker import conform
-from deeptracker.errors import DamagedRunError
+from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.schema.derived import STAGES
 from deeptracker.store.analysing import analysing
 from deeptracker.store.arrays import RowFiles
 from deeptracker.store.aside import ASIDE, keep_aside
 from deeptracker.store.commit import Commit, Growth, save_commit
 from deeptracker.store.condition import copy_findings, derived, look, read_marker
-from deeptracker.store.copies import differing, is_optional, keep_copies, keep_copy, read_copy
+from deeptracker.store.copies import drop_copies, with_copies
 from deeptracker.store.disk import remove_thinned
-from deeptracker.store.examining import NOT_LOOKED_AT, array_findings, group_findings
+from deeptracker.store.examining import NOT_LOOKED_AT, array_findings
 from deeptracker.store.faults import told
 from deeptracker.store.findings import NOWHERE, Finding
 from deeptracker.store.layout import COMMIT, COPIES, COPY, LOCK, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.migration import brought_up
 from deeptracker.store.place import Place
 from deeptracker.store.positions import positions
 from deeptracker.store.remarks import REMARKS
-from deeptracker.store.rescue import Lost, merged, rescue_file, rescue_tail
+from deeptracker.store.rescue import losing, rescue_file, rescue_tail
+from deeptracker.store.restoring import IN_THE_WAY, restored
 from deeptracker.store.shards import LATE, describe_array, fill_of
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages, save_stages
-from deeptracker.store.tables import ARRAYS
-from deeptracker.store.whereabouts import growing_of, making_folder, table_place
-from deeptracker.store.zarrays import Filling, make_group, read_attributes
+from deeptracker.store.whereabouts import growing_of, making_folder, refuse_links
+from deeptracker.store.zarrays import Filling, make_group
 
 MISSING_NOW = "repaired: what could not be read is missing from now on"
 MADE_AGAIN = "made again"
@@ -65,14 +67,17 @@ def mend(folder: Place) -> list[Finding]:
     lock = (folder / LOCK).lock(folder)
     try:
         with told(folder):
+            refuse_links(folder)
             commit, marker = read_marker(folder)
             found = [_restored(folder, commit, one) for one in marker]
             _sweep(folder, commit)
-            wrong = look(folder, commit)
+            repair = Repair(folder, commit)
+            wrong = look(folder, repair.commit)
             recorded = [one for one in wrong if one.group.split("/")[0] not in {"", *STAGES}]
-            found += Repair(folder, commit).all(recorded)
+            found += repair.all(recorded)
             copied = [one for one in wrong if one.variable.startswith(f"{COPIES}/")]
-            found += _copies(folder, commit, copied)
+            found += repair.copies(copied)
+            commit = repair.commit
     finally:
         lock.release()
     return found + _derived(folder, commit, [one for one in wrong if one not in recorded + copied])
@@ -86,17 +91,6 @@ def _restored(folder: Place, commit: Commit, finding: Finding) -> Finding:
         return finding.after("its copy took its place")
     (folder / COPY).put((folder / COMMIT).read_bytes())
     return finding.after(MADE_AGAIN)
-
-
-def _copies(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:
-    """Copies of tables are made again of the tables, where these are sound."""
-    for finding in findings:
-        keep_aside(folder, folder.joinpath(*finding.variable.split("/")))
-        folder.joinpath(COPIES).drop([finding.variable.removeprefix(f"{COPIES}/")])
-    if findings:
-        keep_copies(folder, commit)
-    left = {one.variable for item in commit.tables.items() for one in copy_findings(folder, commit, *item)}
-    return [one if one.variable in left else one.after(MADE_AGAIN) for one in findings]
 
 
 def _sweep(folder: Place, commit: Commit) -> None:
@@ -121,29 +115,54 @@ class Repair:
 
     def __init__(self, folder: Place, commit: Commit) -> None:
         self.folder, self.commit = folder, commit
-        self._lost: Lost = {}
+        if commit.schema < SCHEMA_VERSION:
+            self._save(brought_up(folder, commit))
 
     def all(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Repair them, metadata first; then say in the marker what is lost."""
+        """Repair them, tables and metadata first, whose rows tell of others; the marker says at once what is lost."""
         findings = sorted(findings, key=lambda one: one.rows != NOWHERE)
-        before, out = self.commit, []
-        in_tail = [one for one in findings if self._is_in_tail(one)]
-        for finding in findings:
-            if finding not in in_tail:
-                out += self._one(finding)
-        if in_tail:
-            out += self._tail(in_tail)
-        for group, lost in self._lost.items():
-            growth = self.commit.groups[group]
-            names = {*growth.lost, *lost}
-            every = {name: merged([*growth.lost.get(name, ()), *lost.get(name, ())]) for name in sorted(names)}
-            self.commit = self.commit.with_group(group, replace(growth, lost=every))
-        if self.commit != before:
-            commit = replace(self.commit, generation=before.generation + 1)
-            (self.folder / COPY).put(save_commit((self.folder / COMMIT).marker(), commit))
-            stale = {file.name for file in before.tail} - {file.name for file in commit.tail}
-            (self.folder / TAIL).drop(stale)
-        return out
+        tables: dict[str, list[Finding]] = {}
+        in_tail, others, out = [], [], []
+        for one in findings:
+            growing = one.variable in growing_of(self.commit, one.group)
+            if self._is_in_tail(one):
+                in_tail.append(one)
+            elif one.group in self.commit.tables and not growing:
+                tables.setdefault(one.group, []).append(one)
+            else:
+                others.append(one)
+        for group, some in tables.items():
+            commit, after = restored(self.folder, self.commit, group, some)
+            out += after
+            if commit != self.commit:
+                self._save(commit)
+        for one in others:
+            try:
+                out += self._one(one)
+            except IN_THE_WAY:
+                out.append(one)
+        return out + (self._tail(in_tail) if in_tail else [])
+
+    def copies(self, findings: list[Finding]) -> list[Finding]:
+        """Copies of tables are made again of the tables, where these are sound."""
+        for one in findings:
+            with suppress(*IN_THE_WAY):
+                keep_aside(self.folder, self.folder.joinpath(*one.variable.split("/")))
+                (self.folder / COPIES).drop([one.variable.removeprefix(f"{COPIES}/")])
+        if findings:
+            self._save(with_copies(self.folder, self.commit))
+            drop_copies(self.folder, self.commit)
+        left = {
+            one.variable for group in self.commit.copies for one in copy_findings(self.folder, self.commit, group)
+        }
+        return [one if one.variable in left else one.after(MADE_AGAIN) for one in findings]
+
+    def _save(self, commit: Commit) -> None:
+        """Make a state count, and remove the files of the tail that it no longer names."""
+        stale = {file.name for file in self.commit.tail} - {file.name for file in commit.tail}
+        self.commit = replace(commit, generation=self.commit.generation + 1)
+        (self.folder / COPY).put(save_commit((self.folder / COMMIT).marker(), self.commit))
+        (self.folder / TAIL).drop(stale)
 
     def _is_in_tail(self, finding: Finding) -> bool:
         growth = self.commit.groups.get(finding.group)
@@ -159,7 +178,7 @@ class Repair:
             return [finding.after(MADE_AGAIN)]
         if growth is not None and name in growth.columns:
             return self._array(finding, growth) if finding.rows == NOWHERE else [self._file(finding, growth)]
-        return [self._table(finding)] if group in self.commit.tables else [finding]
+        return [finding]
 
     def _group(self, group: str) -> None:
         """Metadata of a group that holds nothing of its own."""
@@ -198,8 +217,9 @@ class Repair:
             rows: Any = known
         else:
             rows, lost = rescue_file(files, first, stop, fill_of(group, name, growth))
-            self._lost.setdefault(group, {}).setdefault(name, []).extend(lost)
         keep_aside(self.folder, files.file(number))
+        if name != axis:
+            self._save(losing(self.commit, group, {name: lost}))
         filling, batch = Filling(), (self.folder / MAKING / "repair").batch(self.folder / LOG)
         chunk = files.described.chunks[0]
         block = np.full((-(-len(rows) // chunk) * chunk, *files.row_shape), files.described.fill, files.dtype)
@@ -209,46 +229,17 @@ class Repair:
         batch.finish()
         return finding.after("made again: these positions follow from those around" if name == axis else MISSING_NOW)
 
-    def _table(self, finding: Finding) -> Finding:
-        """Files of a table from its copy; an array that a run does without has none, and goes."""
-        group, name = finding.group, finding.variable
-        version, growing = self.commit.tables[group], growing_of(self.commit, group)
-        place = table_place(self.folder, group, version)
-        if is_optional(group, name):
-            for file, _ in list((place / name).sizes()):
-                keep_aside(self.folder, place.joinpath(name, *file.split("/")))
-            _leave_out(place, name)
-            keep_copy(self.folder, place, group, version, growing)
-            return finding.after("dropped: the run does without")
-        try:
-            copied = read_copy(self.folder, group, version)
-        except (FileNotFoundError, DamagedRunError):
-            return finding
-        for file in differing(place, copied):
-            keep_aside(self.folder, place.joinpath(*file.split("/")))
-            place.joinpath(*file.split("/")).write([copied[file]])
-        left = {one.variable for one in group_findings(place, group, growing, sealed=True)}
-        return finding if name in left else finding.after("its copy took its place")
-
     def _tail(self, findings: list[Finding]) -> list[Finding]:
         mark = f"{TAIL}/"
         bad = {one.variable.removeprefix(mark) for one in findings if one.variable.startswith(mark)}
         for file in self.commit.tail:
             keep_aside(self.folder, self.folder / TAIL / file.name)
-        self.commit, lost, dropped = rescue_tail(self.folder, self.commit, bad)
+        commit, lost, dropped = rescue_tail(self.folder, self.commit, bad)
         for group, gone in lost.items():
-            for name, spans in gone.items():
-                self._lost.setdefault(group, {}).setdefault(name, []).extend(spans)
+            commit = losing(commit, group, gone)
+        self._save(commit)
         done = f"{MISSING_NOW}; {dropped} rows whose positions are unknown are left out" if dropped else MISSING_NOW
         return [finding.after(done) for finding in findings]
-
-
-def _leave_out(place: Place, name: str) -> None:
-    """Remove an array from a group that was written whole."""
-    attributes = read_attributes(place)
-    attributes[ARRAYS] = [one for one in attributes.get(ARRAYS, ()) if one != name]
-    make_group(place, attributes)
-    (place / name).remove()
 
 
 def _derived(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:

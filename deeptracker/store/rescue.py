@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -75,6 +75,14 @@ def rescue_tail(folder: Place, commit: Commit, bad: set[str]) -> tuple[Commit, L
     return replace(commit, tail=tail, cuts=commit.cuts + 1), lost, dropped
 
 
+def losing(commit: Commit, group: str, lost: Mapping[str, Iterable[tuple[int, int]]]) -> Commit:
+    """The state that says that rows [start, stop) of variables of a group are lost."""
+    growth = commit.groups[group]
+    every = {name: merged([*growth.lost.get(name, ()), *spans]) for name, spans in lost.items()}
+    known = {name: spans for name, spans in sorted({**growth.lost, **every}.items()) if spans}
+    return commit.with_group(group, replace(growth, lost=known))
+
+
 def _bytes_of_tail(commit: Commit) -> int:
     return sum(
         growth.tail * prod(column.shape) * np.dtype(column.dtype).itemsize
@@ -136,4 +144,4 @@ def merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(out)
 
 
-__all__ = ["Lost", "merged", "rescue_file", "rescue_tail", "stretches"]
+__all__ = ["Lost", "losing", "rescue_file", "rescue_tail", "stretches"]

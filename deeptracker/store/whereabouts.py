@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
-from deeptracker.errors import DamagedRunError
+from deeptracker.errors import DamagedRunError, RunError
+from deeptracker.store import plausible
 from deeptracker.store.commit import Commit
 from deeptracker.store.layout import COPIES, LOG, MAKING
 from deeptracker.store.place import Place
-from deeptracker.store.zarrays import NotAnArrayError, read_description
+from deeptracker.store.tables import ARRAYS
+from deeptracker.store.zarrays import NotAnArrayError, read_attributes, read_description
 
 
 def making_folder(folder: Place, group: str, version: int) -> Any:
@@ -20,12 +24,12 @@ def making_folder(folder: Place, group: str, version: int) -> Any:
 def table_place(folder: Place, group: str, version: int) -> Any:
     """Where a table that counts lies now."""
     making = making_folder(folder, group, version)
-    return making if making.is_dir() else folder.joinpath(LOG, group)
+    return making if (making / "zarr.json").is_file() else folder.joinpath(LOG, group)
 
 
-def copy_place(folder: Place, group: str, version: int) -> Any:
-    """Where the copy of a table lies."""
-    return folder / COPIES / f"{group.replace('/', '~')}.{version}.zip"
+def copy_place(folder: Place, group: str, checksum: str) -> Any:
+    """Where the copy of a table lies; the end of the group's path is for people."""
+    return folder / COPIES / f"{group.replace('/', '~')[-40:]}.{checksum}.zip"
 
 
 def growing_of(commit: Commit, group: str) -> Collection[str]:
@@ -34,14 +38,27 @@ def growing_of(commit: Commit, group: str) -> Collection[str]:
     return () if growth is None else growth.columns.keys()
 
 
-def arrays_of(place: Place, named: Collection[str], leave_out: Collection[str]) -> list[str]:
-    """Arrays of a group that was written whole: those that it names, and those that lie there.
+def refuse_links(folder: Place) -> None:
+    """RunError where something in the hierarchy of a run is a link: whoever writes there would write elsewhere."""
+    for here, folders, files in os.walk(folder / LOG) if folder.is_here else ():
+        for name in (*folders, *files):
+            if os.path.islink(path := os.path.join(here, name)):
+                raise RunError(
+                    f"{path} is a link, which nothing is written through: put what it leads to in its place"
+                )
+
+
+def arrays_of(place: Place, leave_out: Collection[str]) -> list[str]:
+    """Arrays of a group that was written whole: those that it names, where it says so, and those that lie there.
 
     Parameters
     ----------
-    place, named : its folder, and what its attribute says.
+    place : its folder.
     leave_out : arrays in its folder that grow.
     """
+    named: list[str] = []
+    with suppress(OSError, ValueError, DamagedRunError):
+        named = plausible.names(read_attributes(place).get(ARRAYS, ()))
     there = {child.name for child in place.iterdir() if child.is_dir() and (child / "zarr.json").is_file()}
     every = sorted(there | set(named))
     return [name for name in every if name not in leave_out and (name in named or not _is_group(place / name))]
@@ -57,4 +74,4 @@ def _is_group(place: Place) -> bool:
     return False
 
 
-__all__ = ["arrays_of", "copy_place", "growing_of", "making_folder", "table_place"]
+__all__ = ["arrays_of", "copy_place", "growing_of", "making_folder", "refuse_links", "table_place"]

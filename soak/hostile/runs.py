@@ -98,12 +98,14 @@ class HostileRun:
     def _of(self, files: Callable[[bytes], dict[str, bytes]]) -> tuple[Feed, Feed]:
         def feed(data: bytes, folder: Path) -> None:
             changed = {name: _sealed(name, content) for name, content in files(data).items()}
-            kept = {name: self._bytes(name) for name in changed}
+            kept = {name: self._bytes(name) for name in changed if (self.path / name).is_file()}
             try:
                 for name, content in changed.items():
                     (self.path / name).write_bytes(content)
                 read(self.path)
             finally:
+                for name in changed.keys() - kept:
+                    (self.path / name).unlink()
                 for name, content in kept.items():
                     (self.path / name).write_bytes(content)
 
@@ -147,13 +149,13 @@ class HostileRun:
         return {f"{TAIL}/{self._tail_file.name}": prefix + text + self._tail_header()[1]}
 
     def _copy(self, data: bytes) -> dict[str, bytes]:
-        """A copy of a table that is damaged, so that a repair takes it; its checksum is right."""
-        body = data[:-2] + b"\x08\0"
-        sealed = body + b"%08x" % google_crc32c.value(body)
-        return {"log.zarr/architecture/layer/c/0": b"", f"{COPIES}/{self._copied('architecture').name}": sealed}
+        """A copy of a table that is damaged, so that a repair takes it; the marker has its checksum."""
+        old, new = self._copied("architecture").name.split(".")[1], f"{google_crc32c.value(data):08x}"
+        marker = self._bytes(COMMIT).replace(old.encode(), new.encode())
+        return {"log.zarr/architecture/layer/c/0": b"", f"{COPIES}/architecture.{new}.zip": data, COMMIT: marker}
 
     def _copies(self) -> list[bytes]:
-        return [self._copied(group).read_bytes()[:-10] + b"\0\0" for group in ("architecture", "scalars")]
+        return [self._copied(group).read_bytes() for group in ("architecture", "scalars")]
 
     def _copied(self, group: str) -> Path:
         return next((self.path / COPIES).glob(f"{group}.*"))

@@ -74,6 +74,21 @@ def test_run_of_schema_1__is_analysed_and_goes_on_as_one_of_this_version(earlier
     assert list_runs(tmp_path)["state"].tolist() == ["closed"]
 
 
+def test_run_of_schema_1__is_repaired_as_one_of_this_version(earlier: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(earlier / "closed", tmp_path / "closed")
+    for name in ("scalars/loss/c/0", "images/validation/thumbnail/c/0/0/0/0"):
+        file = path / "log.zarr" / name
+        file.write_bytes(file.read_bytes()[:-1])
+    assert all(one.repaired for one in verify(path, repair=True))
+    assert verify(path) == []
+    assert open_run(path).commit.schema == SCHEMA_VERSION
+    assert set(open_run(path).lost["variable"]) == {"loss"}
+    LogWriter(path).close()
+    (path / "log.zarr" / "images" / "validation" / "target" / "c" / "0").write_bytes(b"x")
+    assert [one.done for one in verify(path, repair=True)] == ["its copy took its place"]
+    assert verify(path) == []
+
+
 def test_migration_that_was_killed__goes_on_at_the_next_start(
     earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,10 +101,10 @@ def test_migration_that_was_killed__goes_on_at_the_next_start(
             raise KeyboardInterrupt
         return seal_metadata(document)
 
-    from deeptracker.store import disk
+    from deeptracker.store import migration
     from deeptracker.store.sealed import seal_metadata
 
-    monkeypatch.setattr(disk, "seal_metadata", seal_some)
+    monkeypatch.setattr(migration, "seal_metadata", seal_some)
     with pytest.raises(KeyboardInterrupt):
         LogWriter(path)
     assert dict(figures(path)) == before
