@@ -162,6 +162,7 @@ def stages(document: Any, known: Iterable[str]) -> dict[str, dict[str, Any]]:
         attributes(entry)
         _count(entry["version"])
         _count(entry.get("generation", 0))
+        _count(entry.get("schema_version", 1))
         for group, rows in entry["groups"].items():
             _sure(path(group)[0] == stage and "/" in group, "a group of another stage")
             _sure(_count(rows) > 0, "no number of rows")

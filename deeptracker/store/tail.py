@@ -79,10 +79,16 @@ def _header(path: Place, file: Any) -> tuple[int, dict[str, Any]]:
             text = raw[_PREFIX.size : _PREFIX.size + length]
             if len(text) < length and len(raw) == _HEADER_BYTES:
                 text += path.read_part(_HEADER_BYTES, length - len(text))
-            if len(text) == length and zlib.crc32(text) == checksum:
-                with suppress(ValueError, KeyError, TypeError, AttributeError):
-                    return _PREFIX.size + length, plausible.tail(plausible.parsed(text))
+            if len(text) == length and zlib.crc32(text) == checksum and (header := _understood(text)) is not None:
+                return _PREFIX.size + length, header
     raise DamagedRunError(f"{path}: the header of this file of the tail is damaged: deeptracker verify RUN --repair")
+
+
+def _understood(text: bytes) -> dict[str, Any] | None:
+    """A header, if it is one."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return plausible.tail(plausible.parsed(text))
+    return None
 
 
 def read_tail(path: Place, run: str, group: str, variable: str) -> np.ndarray[Any, Any] | None:
@@ -132,11 +138,12 @@ def parts_of_tail(content: bytes) -> dict[tuple[str, str], tuple[int, memoryview
         return None
     magic, length, checksum = _PREFIX.unpack_from(content)
     text = content[_PREFIX.size : _PREFIX.size + length]
-    if magic != _MAGIC or len(text) != length or zlib.crc32(text) != checksum:
+    header = _understood(text) if magic == _MAGIC and len(text) == length and zlib.crc32(text) == checksum else None
+    if header is None:
         return None
     view, at = memoryview(content)[_PREFIX.size + length :], 0
     parts = {}
-    for group, block in json.loads(text).items():
+    for group, block in header.items():
         for variable, entry in block["arrays"].items():
             size = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
             parts[group, variable] = entry["crc"], view[entry["offset"] : entry["offset"] + size]
