@@ -62,6 +62,50 @@ def test_variable_that_appears_late__survives_a_kill_while_it_moves_to_its_place
     assert np.isfinite(scalars["extra"].values).tolist() == [False] * 20 + [True] * 20
 
 
+def test_verify__of_a_table_that_is_on_its_way_takes_nothing_for_lost(
+    buckets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, delete, seen = "s3://runs/way/run", objects.delete, []
+
+    def half_way(bucket: str, keys: list[str]) -> None:
+        if any("/making/" in key for key in keys) and len(keys) == 1:  # its metadata go first
+            delete(bucket, keys)
+            seen.append(verify(path))
+        elif not any("/making/" in key for key in keys):
+            delete(bucket, keys)  # the rest stays there, as a kill would leave it
+
+    with LogWriter(path, background=False) as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr(objects, "delete", half_way)
+            writer.coordinates("scalars", {"param_group": np.arange(1)})
+        assert seen == [[]]
+        writer.append("scalars", 1, {"loss": 3.0})
+        writer.flush()
+        assert verify(path) == []
+    assert verify(path) == []
+    assert open_run(path).commit.copies.keys() == {"scalars"}
+
+
+def test_table_of_a_closed_run_that_is_put_anew__has_its_copy_once_the_run_is_closed(buckets: Any) -> None:
+    path = "s3://runs/anew/run"
+    with LogWriter(path, background=False) as writer:
+        writer.coordinates("scalars", {"param_group": np.arange(1)})
+    file = place_of(path).joinpath("log.zarr", "scalars", "param_group", "c", "0")
+    with LogWriter(path, background=False) as writer:
+        writer.coordinates("scalars", {"param_group": np.arange(2)})
+        assert verify(path) == []
+        assert not (place_of(path) / "commit.copy.json").is_file()  # of before: it would take back what came since
+    (copied,) = (place_of(path) / "copies").iterdir()
+    assert verify(path) == []
+    sound = file.read_bytes()
+    file.put(b"x")
+    assert [one.done for one in verify(path, repair=True)] == ["its copy took its place"]
+    assert file.read_bytes() == sound
+    copied.put(b"x")
+    assert [one.done for one in verify(path, repair=True)] == ["made again"]
+    assert verify(path) == []
+
+
 def test_second_writer__is_refused_and_a_dead_one_is_not_waited_for(
     buckets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from deeptracker import conform
 from deeptracker.errors import DamagedRunError, RunError
+from deeptracker.ingest.network import architecture
 from deeptracker.store import LogWriter, copies, disk, open_run, place_of, repair, verify
 from deeptracker.store.copies import pack, unpack
 from deeptracker.store.sealed import seal_metadata, unseal
@@ -50,6 +51,14 @@ def tables_of(path: Path) -> list[Path]:
         plain = [one for one in arrays if not any(place.glob(f"{one.name}/*/zarr.json"))]
         found += [place / "zarr.json", *(file for one in plain for file in one.rglob("*") if file.is_file())]
     return found
+
+
+def small_architecture() -> xr.Dataset:
+    known = {
+        "type": ["", ""], "kernel": ["", ""], "normalisation": ["", ""], "parameters": np.array([4, 4]),
+        "lr_group": np.array([0, 0]), "init_norm2": np.ones(2),
+    }  # fmt: skip
+    return architecture(["a", "b"], np.array([2, 2]), known, {"order": "as made"})
 
 
 def everything(path: Path) -> dict[str, xr.Dataset]:
@@ -209,6 +218,23 @@ def test_copy_that_another_put_left__is_not_taken_for_that_of_the_table(
     assert verify(tmp_path / "run") == []
     (tmp_path / "run" / "log.zarr" / "images" / "test" / "target" / "c" / "0").unlink()
     assert [one.repaired for one in verify(tmp_path / "run", repair=True)] == [False]
+
+
+def test_table_that_was_not_moved_yet__is_sound_and_repaired_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.Disk, "_finish_moves", lambda self: None)
+        state = disk.Disk(place_of(tmp_path / "run"), resume=False)
+        state.put({"architecture": small_architecture()})
+    assert verify(tmp_path / "run") == []
+    (making,) = (tmp_path / "run" / "making").iterdir()
+    sound = (making / "layer" / "c" / "0").read_bytes()
+    (making / "layer" / "c" / "0").write_bytes(b"x")
+    assert [one.done for one in verify(tmp_path / "run", repair=True)] == ["its copy took its place"]
+    assert (making / "layer" / "c" / "0").read_bytes() == sound
+    LogWriter(tmp_path / "run").close()
+    assert verify(tmp_path / "run") == []
 
 
 def test_links_in_a_run__are_not_written_through(run: Path, tmp_path: Path) -> None:
