@@ -101,7 +101,7 @@ class Platter:
             inode = self.draw.choice([now.get(name), safe.get(name)])
             if inode is None:
                 continue
-            if inode in self._folders or (inode == now.get(name) and (folder / name).is_dir()):
+            if self._is_folder(inode) or (inode == now.get(name) and (folder / name).is_dir()):
                 if (folder / name).is_dir():
                     self._leave(folder / name, image / name)
                 else:  # removed since: it may still be there, with what was in it
@@ -110,10 +110,15 @@ class Platter:
             content = self._content(inode, folder / name if inode == now.get(name) else None)
             (image / name).write_bytes(content)
 
+    def _is_folder(self, inode: int) -> bool:
+        """Whether what was seen was a folder, with names of its own that are safe or with none."""
+        held = self._held.get(inode)
+        return inode in self._folders or (held is not None and stat.S_ISDIR(os.fstat(held).st_mode))
+
     def _restore(self, inode: int, image: Path) -> None:
         image.mkdir()
-        for name, inner in self._folders[inode].items():
-            if inner in self._folders:
+        for name, inner in self._folders.get(inode, {}).items():
+            if self._is_folder(inner):
                 self._restore(inner, image / name)
             else:
                 (image / name).write_bytes(self._files.get(inner, b""))
