@@ -161,7 +161,9 @@ class Repair:
         """Make a state count, and remove the files of the tail that it no longer names."""
         stale = {file.name for file in self.commit.tail} - {file.name for file in commit.tail}
         self.commit = replace(commit, generation=self.commit.generation + 1)
-        (self.folder / COPY).put(save_commit((self.folder / COMMIT).marker(), self.commit))
+        raw = save_commit((self.folder / COMMIT).marker(), self.commit)
+        if self.folder.is_here or commit.closed:  # else the writer keeps none up to date
+            (self.folder / COPY).put(raw)
         (self.folder / TAIL).drop(stale)
 
     def _is_in_tail(self, finding: Finding) -> bool:
