@@ -69,7 +69,7 @@ def attack(times: int, seed: int, folder: Path) -> list[Figure]:
 def trained(kind: str, draw: random.Random, folder: Path, real: bool) -> tuple[Counter[str], bool]:
     """One training with one fault, which ends at a random moment, or only after the training."""
     begin = draw.choice([-1, *range(STEPS)])
-    end = draw.choice([None, draw.randint(begin, STEPS) if begin >= 0 else None])
+    end = draw.choice([None, draw.randint(begin + 1, STEPS) if begin >= 0 else None])
     strict = draw.random() < 0.2
     kilobytes = draw.randint(192, 2048) if kind == "full" and draw.random() < 0.5 else 4096
     with disk(folder, real, kilobytes) as place:
