@@ -27,6 +27,7 @@ from deeptracker.store.remarks import REMARKS, load_remarks
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages
 from deeptracker.store.tail import forget
+from deeptracker.store.twice import twice_findings
 from deeptracker.store.whereabouts import copy_place, growing_of, table_place
 from deeptracker.store.zarrays import read_description
 
@@ -193,6 +194,9 @@ def _marker(folder: Place) -> bytes:
 
 
 def _stages(folder: Place, commit: Commit) -> Iterator[Finding]:
+    yield from (wrong := twice_findings(folder, MARKER))
+    if any(one.variable == MARKER for one in wrong):
+        return
     try:
         stages = load_stages(folder)
     except NewerRunError:
@@ -229,6 +233,9 @@ def _of_bins(place: Place, finding: Finding) -> Finding:
 
 
 def _remarks(folder: Place) -> Iterator[Finding]:
+    yield from (wrong := twice_findings(folder, REMARKS))
+    if any(one.variable == REMARKS for one in wrong):
+        return
     try:
         load_remarks(folder)
     except NewerRunError:

@@ -11,7 +11,8 @@ from deeptracker.errors import DamagedRunError, InputError
 from deeptracker.schema import SCHEMA_VERSION
 from deeptracker.store import plausible
 from deeptracker.store.commit import require_known
-from deeptracker.store.sealed import seal, unseal
+from deeptracker.store.sealed import unseal
+from deeptracker.store.twice import write_twice
 
 if TYPE_CHECKING:
     from deeptracker.store.place import Place
@@ -104,7 +105,7 @@ def keep_remark(
         if verdict is not None or note:
             kept.append(remark)
         document = {"schema_version": SCHEMA_VERSION, "remarks": [asdict(one) for one in kept]}
-        (folder / REMARKS).write([seal(document)])
+        write_twice(folder, REMARKS, document)
     finally:
         lock.release()
     return remark

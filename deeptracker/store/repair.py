@@ -29,15 +29,17 @@ from deeptracker.store.examining import NOT_LOOKED_AT, array_findings
 from deeptracker.store.faults import told
 from deeptracker.store.findings import NOWHERE, Finding
 from deeptracker.store.layout import COMMIT, COPIES, COPY, LOCK, LOG, MAKING, TAIL, is_plain
+from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.migration import brought_up
 from deeptracker.store.place import Place
 from deeptracker.store.positions import positions
 from deeptracker.store.remarks import REMARKS
 from deeptracker.store.rescue import losing, rescue_file, rescue_tail
-from deeptracker.store.restoring import IN_THE_WAY, restored
+from deeptracker.store.restoring import COPIED, IN_THE_WAY, restored
 from deeptracker.store.shards import LATE, describe_array, fill_of
 from deeptracker.store.spans import NOTHING
 from deeptracker.store.stage import load_stages, save_stages
+from deeptracker.store.twice import copy_name, mend_twice, twice_findings
 from deeptracker.store.whereabouts import growing_of, making_folder, refuse_links
 from deeptracker.store.zarrays import Filling, make_group
 
@@ -88,7 +90,7 @@ def _restored(folder: Place, commit: Commit, finding: Finding) -> Finding:
     keep_aside(folder, folder / finding.variable)
     if finding.variable == COMMIT:
         (folder / COMMIT).marker().write([(folder / COPY).read_bytes()])
-        return finding.after("its copy took its place")
+        return finding.after(COPIED)
     (folder / COPY).put((folder / COMMIT).read_bytes())
     return finding.after(MADE_AGAIN)
 
@@ -245,12 +247,18 @@ class Repair:
 
 
 def _derived(folder: Place, commit: Commit, findings: list[Finding]) -> list[Finding]:
-    """Results of the analysis are dropped, remarks that cannot be understood go aside."""
+    """Markers come back from their copies. What else is wrong with the analysis is dropped, remarks go aside."""
     out = []
+    for name in (MARKER, REMARKS):
+        mine = [one for one in findings if not one.group and one.variable in (name, copy_name(name))]
+        if mine and twice_findings(folder, name) and mend_twice(folder, name):
+            out += [one.after(COPIED if one.variable == name else MADE_AGAIN) for one in mine]
+            findings = [one for one in findings if one not in mine]
+            findings += derived(folder, commit) if name == MARKER else []
     for finding in findings:
         if finding.variable == REMARKS:
             keep_aside(folder, folder / REMARKS)
-            folder.drop([REMARKS])
+            folder.drop([REMARKS, copy_name(REMARKS)])
             out.append(finding.after(f"moved to {ASIDE}"))
     findings = [one for one in findings if one.variable != REMARKS]
     if findings and any(growth.thinned for growth in commit.groups.values()):

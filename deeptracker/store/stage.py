@@ -37,8 +37,9 @@ from deeptracker.store.layout import (
 from deeptracker.store.layout import STAGES as MARKER
 from deeptracker.store.place import Lock, Place, place_of
 from deeptracker.store.regions import Region
-from deeptracker.store.sealed import seal, unseal
+from deeptracker.store.sealed import unseal
 from deeptracker.store.tables import Chunker, Waiting, plain, write_group
+from deeptracker.store.twice import write_twice
 from deeptracker.store.zarrays import Filling, make_array, make_group
 
 _TIME = ("iteration", "iteration_bin", "validation", "validation_bin")
@@ -62,7 +63,7 @@ def load_stages(folder: Place) -> dict[str, dict[str, Any]]:
 
 def save_stages(folder: Path | Place, stages: Mapping[str, Mapping[str, Any]]) -> None:
     """Make these stages the current ones, atomically."""
-    (place_of(folder) / MARKER).write([seal({"schema_version": SCHEMA_VERSION, "stages": stages})])
+    write_twice(place_of(folder), MARKER, {"schema_version": SCHEMA_VERSION, "stages": stages})
 
 
 def package_version() -> str:
