@@ -26,7 +26,7 @@ HANDSHAKE = {
 def running(path: Path, *, itself: bool = False, **options: Any) -> Iterator[int]:
     """A server of a copy of ``path``, or of ``path`` itself, in a thread with a loop of its own; its port."""
     ready, started = threading.Event(), {}
-    folder = tempfile.TemporaryDirectory()  # a live page analyses the run anew
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # a live page analyses the run anew
     served = path if itself else Path(shutil.copytree(str(path), Path(folder.name) / path.name))
 
     def work() -> None:
