@@ -24,6 +24,7 @@ from deeptracker.app.pages import compare_page, is_run, live_page, page, told
 from deeptracker.app.routes import narrow
 from deeptracker.app.sweep import EVERY, Sweep
 from deeptracker.app.visitors import SESSIONS, Lobby, Visitors, connections
+from deeptracker.app.watching import stop_all
 from deeptracker.errors import InputError
 from deeptracker.store import open_run, place_of
 
@@ -170,6 +171,7 @@ def serve(
         pass
     finally:
         running.stop()
+        stop_all()
 
 
 def _unless_left(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

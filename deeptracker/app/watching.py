@@ -39,15 +39,17 @@ class Watch:
     def start(self) -> None:
         """Begin to analyse, and to listen."""
         command = [sys.executable, "-u", "-m", "deeptracker.app.watching", self.path]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         threading.Thread(target=self._listen, daemon=True, name=f"watching {self.path}").start()
 
     def _listen(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
         last = ""
-        with self.process.stdout as lines:
-            for line in lines:
+        with self.process:
+            for line in self.process.stdout:
                 last = line.strip() or last
                 try:
                     update = json.loads(line)
@@ -68,9 +70,10 @@ class Watch:
         self.alerts += [(self.updates, event) for event in update["new"]]
 
     def stop(self) -> None:
-        """End the process."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+        """End the process, whatever it is at: an analysis that was killed loses nothing."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 def watch(path: str) -> Watch:
@@ -84,11 +87,21 @@ def watch(path: str) -> Watch:
 
 @atexit.register
 def stop_all() -> None:
-    """End all watches."""
+    """End all watches of this process."""
     with _lock:
         for one in _watches.values():
             one.stop()
         _watches.clear()
+
+
+def end_with_server() -> None:
+    """End this process when standard input ends: the server is gone, even if it was killed and could say nothing."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True, name="end with server").start()
 
 
 def main(path: str) -> None:
@@ -110,6 +123,7 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+    end_with_server()
     main(sys.argv[1])
 
 __all__ = ["Watch", "stop_all", "watch"]

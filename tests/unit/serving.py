@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deeptracker.app.server import server
+from deeptracker.app.watching import stop_all
 
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -26,7 +27,7 @@ HANDSHAKE = {
 def running(path: Path, *, itself: bool = False, **options: Any) -> Iterator[int]:
     """A server of a copy of ``path``, or of ``path`` itself, in a thread with a loop of its own; its port."""
     ready, started = threading.Event(), {}
-    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # a live page analyses the run anew
+    folder = tempfile.TemporaryDirectory()  # a live page analyses the run anew
     served = path if itself else Path(shutil.copytree(str(path), Path(folder.name) / path.name))
 
     def work() -> None:
@@ -46,6 +47,7 @@ def running(path: Path, *, itself: bool = False, **options: Any) -> Iterator[int
         loop = started["server"].io_loop
         loop.add_callback(loop.stop)
         thread.join(20)
+        stop_all()
         folder.cleanup()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 
 import growing
 import numpy as np
+import psutil
 import pytest
 
 from deeptracker.app import watching
 from deeptracker.app.live import Live
 from deeptracker.app.watching import Watch
+from deeptracker.store import LogWriter
 
 EVENT: dict[str, Any] = {
     "rank": 1, "kind": "anomaly", "cause": "dead-filters", "iteration": 120, "end": 130, "known_at": 125,
@@ -113,3 +116,21 @@ def test_watching__prints_updates_as_json_and_says_what_went_wrong(
             break
         time.sleep(0.05)
     assert (watched.updates, watched.iteration, watched.problem) == (1, 5, "")
+
+
+def test_watching__ends_with_a_server_that_was_killed(run: Path) -> None:
+    code = (
+        "import sys, time; from deeptracker.app.watching import Watch; watch = Watch(sys.argv[1]); watch.start()\n"
+        "while not watch.updates: time.sleep(0.05)\n"
+        "print(watch.process.pid, flush=True); time.sleep(60)"
+    )
+    with LogWriter(run):  # the training goes on, and does nothing new: its watch has nothing to print
+        server = subprocess.Popen([sys.executable, "-c", code, str(run)], stdout=subprocess.PIPE, text=True)
+        assert server.stdout is not None
+        watch = psutil.Process(int(server.stdout.readline()))
+        assert watch.is_running()
+        server.kill()
+        server.wait()
+        server.stdout.close()
+        gone, _ = psutil.wait_procs([watch], timeout=10)
+        assert gone == [watch]
