@@ -21,8 +21,13 @@ def copy_name(name: str) -> str:
 
 
 def write_twice(folder: Place, name: str, document: Mapping[str, Any]) -> None:
-    """Replace a marker, atomically and durably, its copy first; without one where a disk refuses that alone."""
+    """Replace a marker, atomically and durably, its copy first; without one where a disk refuses that alone.
+
+    The first of its name is there before its copy: who is stopped in between leaves nothing that looks lost.
+    """
     raw = seal({**document, COPIED: True})
+    if not (folder / name).is_file():
+        (folder / name).write([seal(document)])
     try:
         (folder / copy_name(name)).write([raw])
     except (OSError, UnreachableError):

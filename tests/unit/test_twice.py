@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,3 +78,27 @@ def test_disk_that_takes_no_copy__takes_the_marker(run: Path) -> None:
     write_twice(open_run(run).path, "stages.json", {key: document[key] for key in ("schema_version", "stages")})
     assert verify(run) == []
     assert set(open_run(run).stages) == set(document["stages"])
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("writes", range(4))
+def test_writer_that_is_stopped__leaves_nothing_that_looks_lost(
+    run: Path, there: bool, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, left = open_run(run).path, [writes]
+    real = type(folder).write
+    document = twice.unseal((run / "stages.json").read_bytes())
+    if not there:
+        (run / "stages.json").unlink()
+        (run / "stages.copy.json").unlink()
+
+    def write(place: Any, parts: list[bytes]) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(place, parts)
+
+    monkeypatch.setattr(type(folder), "write", write)
+    with suppress(KeyboardInterrupt):
+        write_twice(folder, "stages.json", {key: document[key] for key in ("schema_version", "stages")})
+    assert verify(run) == []
