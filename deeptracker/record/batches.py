@@ -12,6 +12,7 @@ from deeptracker.errors import InputError
 from deeptracker.record.hostcopy import HostCopy
 
 Array = np.ndarray[Any, Any]
+_KINDS: dict[str, type[np.signedinteger[Any]]] = {"batch_ids": np.int64, "batch_labels": np.int32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,17 @@ class Batch:
         return all(values.ready() for values in self.given.values() if isinstance(values, HostCopy))
 
     def row(self) -> dict[str, Array]:
-        """``batch_ids`` int64 and ``batch_labels`` int32, −1 where not given and past the end."""
-        out: dict[str, Array] = {
-            "batch_ids": np.full(self.size, -1, np.int64),
-            "batch_labels": np.full(self.size, -1, np.int32),
-        }
+        """``batch_ids`` int64 and ``batch_labels`` int32, −1 where not given and past the end.
+
+        Raises
+        ------
+        InputError
+            A number of a device's that these do not hold.
+        """
+        out: dict[str, Array] = {name: np.full(self.size, -1, kind) for name, kind in _KINDS.items()}
         for name, values in self.given.items():
             array = values.numpy() if isinstance(values, HostCopy) else values
+            _fits(name, array)
             out[name][: len(array)] = array
         return out
 
@@ -49,7 +54,7 @@ class Batches:
         Raises
         ------
         InputError
-            Not one integer a sample, of different lengths, or longer than the first batch.
+            Not one integer a sample, numbers that are too large, different lengths, or longer than the first batch.
         """
         told = {"batch_ids": ids, "batch_labels": labels}
         given = {name: _integers(name, value) for name, value in told.items() if value is not None}
@@ -72,7 +77,18 @@ def _integers(name: str, values: Any) -> Array | torch.Tensor:
         device = torch.atleast_1d(values)
         return _checked(name, device, not (device.is_floating_point() or device.is_complex()))
     array = np.atleast_1d(np.asarray(values.detach() if isinstance(values, torch.Tensor) else values)).copy()
-    return _checked(name, array, array.dtype.kind in "iu")
+    _checked(name, array, array.dtype.kind in "iu")
+    _fits(name, array)
+    return array
+
+
+def _fits(name: str, values: Array) -> None:
+    """InputError where a number is too large to be kept: it would come back as another one."""
+    limits = np.iinfo(_KINDS[name])
+    if len(values) and not (limits.min <= int(values.min()) and int(values.max()) <= limits.max):
+        raise InputError(
+            f"step(): {name} from {values.min()} to {values.max()}: must lie within {limits.min} to {limits.max}"
+        )
 
 
 def _checked(name: str, values: Any, whole: bool) -> Any:

@@ -142,13 +142,16 @@ def test_batches__are_kept_and_one_that_does_not_fit_costs_only_its_row(capsys) 
         recorder.step(1, batch_ids=[4, 5], batch_labels=[1, 1])
         recorder.step(2, batch_ids=[1, 2, 3, 4])
         recorder.step(3, batch_labels=[2, 2, 2])
+        recorder.step(4, batch_labels=torch.tensor([0, 2**32 + 1, 1]))  # would come back as 1
+        recorder.step(5, batch_ids=np.array([2**63 + 1, 2, 3], np.uint64))
+        assert recorder.faults == 3
     with dt.Recorder(RUN, model, every=1, strict=True) as recorder:  # a shorter batch comes first after a resume
-        recorder.step(4, batch_ids=[6])
+        recorder.step(6, batch_ids=[6])
     rows = recorder._sink.dataset("batches")
-    assert rows.iteration.values.tolist() == [0, 1, 3, 4]
+    assert rows.iteration.values.tolist() == [0, 1, 3, 6]
     assert rows.batch_ids.values.tolist() == [[7, 8, 9], [4, 5, -1], [-1, -1, -1], [6, -1, -1]]
     assert rows.batch_labels.values.tolist() == [[0, 1, 2], [1, 1, -1], [2, 2, 2], [-1, -1, -1]]
-    assert recorder._sink.dataset("filters/dense").sizes["iteration"] == 5
+    assert recorder._sink.dataset("filters/dense").sizes["iteration"] == 7
     assert "a batch of 4 after a first one of 3" in capsys.readouterr().err
 
 
