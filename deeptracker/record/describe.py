@@ -33,6 +33,8 @@ class Description:
     modules: dict[str, nn.Module]
     order: str = "registration"
     fixed: list[str] | None = None
+    gone: set[str] = field(default_factory=set)
+    """Names of normalisations that are no part of the model any more."""
 
     @property
     def first(self) -> np.ndarray[Any, np.dtype[np.intp]]:

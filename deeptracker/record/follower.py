@@ -16,7 +16,7 @@ class _NoReading(Reading):
     """In the place of a snapshot."""
 
     def __init__(self) -> None:
-        super().__init__(({}, {}, math.nan), None, {})
+        super().__init__(({}, {}, math.nan), None, {}, lambda *_: None)
 
     def finish(self) -> tuple[Measurement, Measurement, float]:
         """No numbers."""

@@ -39,6 +39,8 @@ class Layer:
     number: int = 0
     lr_group: int = -1
     follows: Follows = field(default_factory=Follows)
+    _described: tuple[torch.Size, tuple[int, ...]] | None = None
+    _stand_in: torch.Tensor | None = None
     _shape: tuple[int, ...] = ()
     _order: tuple[int, ...] = ()
     _lies_so: bool = False
@@ -49,7 +51,8 @@ class Layer:
     def __post_init__(self) -> None:
         # Shapes and strides only: the weights may be large, or lie on several processes.
         parameter = self.parameter
-        tensor = self._cut(torch.empty_strided(parameter.shape, parameter.stride(), device="meta"))
+        self._described = parameter.shape, parameter.stride()
+        tensor = self._cut(torch.empty_strided(*self._described, device="meta"))
         self._shape = tuple(tensor.shape)
         # Statistics of a filter do not depend on the order of its weights: read them as they lie (channels last).
         rest = sorted(range(1, tensor.ndim), key=lambda axis: tensor.stride()[axis], reverse=True)
@@ -57,10 +60,12 @@ class Layer:
         self._lies_so = self.part is None and self.filter_axis == 0 and rest == sorted(rest)
         as_read = tensor.permute(self._order)
         if self.filter_axis == 0 and as_read.is_contiguous():
-            self._lying, self._offset = (parameter.shape, parameter.stride()), int(as_read.storage_offset())
+            self._lying, self._offset = self._described, int(as_read.storage_offset())
 
     @property
     def parameter(self) -> torch.Tensor:
+        if self._stand_in is not None:
+            return self._stand_in
         found = self.owner._parameters.get(self.attribute)
         return self._moved() if found is None else found
 
@@ -75,6 +80,27 @@ class Layer:
         raise InputError(
             f"{self.name}: its weights are no longer a parameter; make a new Recorder after such a change"
         )
+
+    @property
+    def gone(self) -> bool:
+        """Whether what was described is not there any more: ``parameter`` are zeros then, without a gradient."""
+        return self._stand_in is not None
+
+    def fits(self) -> bool:
+        """Whether the parameter has the shape that was described: kernels would read what lies beyond another one."""
+        try:
+            return self._described is not None and self.parameter.shape == self._described[0]
+        except InputError:
+            return False
+
+    def leave(self) -> None:
+        """Be gone from now on."""
+        assert self._described is not None
+        last = self.owner._parameters.get(self.attribute)
+        self._stand_in = nn.Parameter(
+            torch.empty_strided(*self._described, device=None if last is None else last.device).zero_(), False
+        )
+        self._seen = None
 
     @property
     def is_computed(self) -> bool:

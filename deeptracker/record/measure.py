@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,13 @@ class Reading:
     """A snapshot that was taken; on a device its numbers may still be on their way."""
 
     def __init__(
-        self, standard: tuple[Measurement, Measurement, float] | Any, normalisation: HostCopy | None, places: Any
+        self,
+        standard: tuple[Measurement, Measurement, float] | Any,
+        normalisation: HostCopy | None,
+        places: Any,
+        forget: Callable[[Measurement, Measurement], None],
     ) -> None:
-        self._standard, self._normalisation, self._places = standard, normalisation, places
+        self._standard, self._normalisation, self._places, self._forget = standard, normalisation, places, forget
 
     def ready(self) -> bool:
         """Whether ``finish`` would not wait."""
@@ -45,6 +49,7 @@ class Reading:
         for name, (place, part) in self._places.items():
             filters[name] = np.full(total, np.nan, np.float32)
             filters[name][place] = flat[part]
+        self._forget(filters, layers)
         return filters, layers, norm
 
 
@@ -64,7 +69,7 @@ class Measurer:
         self.description = description
         # Ranks that read sharded parameters do it in one order, whatever that of the layers is in the run on disk.
         self._turns = sorted(range(len(description.layers)), key=lambda i: description.layers[i].number)
-        self._norms: list[tuple[Any, str]] = []
+        self._norms: list[tuple[Any, str, str, int]] = []
         self._norm_turns: list[int] = []
         self._places: dict[str, tuple[Array, slice]] = {}
         self._find_normalisations()
@@ -88,7 +93,7 @@ class Measurer:
             for i, layer in enumerate(self.description.layers):
                 module = self.description.norm_of(layer)
                 if isinstance(getattr(module, attribute, None), torch.Tensor):
-                    self._norms.append((module, attribute))
+                    self._norms.append((module, attribute, layer.follows.normalisation, layer.filters))
                     places.append(np.arange(first[i], first[i] + layer.filters))
                     done += layer.filters
             self._places[name] = (np.concatenate(places), slice(start, done))
@@ -134,11 +139,30 @@ class Measurer:
         with torch.no_grad():
             parts = self._normalisations()
             copy = HostCopy(torch.cat(parts).to(torch.float32)) if parts else None
-        return Reading(self._set.derive(), copy, self._places)
+        return Reading(self._set.derive(), copy, self._places, self._gone())
 
     def _normalisations(self) -> list[torch.Tensor]:
-        parts = {i: whole(getattr(*self._norms[i])) for i in self._norm_turns}
-        return [parts[i] if parts[i].ndim == 1 else parts[i].reshape(-1) for i in range(len(parts))]
+        parts = {i: self._normalisation(*self._norms[i]) for i in self._norm_turns}
+        return [parts[i] for i in range(len(parts))]
+
+    def _normalisation(self, module: Any, attribute: str, name: str, filters: int) -> torch.Tensor:
+        part = getattr(module, attribute, None)
+        if name in self.description.gone or part is None or part.numel() != filters:
+            return torch.full((filters,), torch.nan, device=None if part is None else part.device)
+        return whole(part).reshape(-1)
+
+    def _gone(self) -> Callable[[Measurement, Measurement], None]:
+        """What takes the numbers of layers that are gone by now out of rows: NaN, counts of nothing."""
+        gone = [i for i, layer in enumerate(self.description.layers) if layer.gone]
+        first, sizes = self.description.first, [layer.filters for layer in self.description.layers]
+
+        def forget(filters: Measurement, layers: Measurement) -> None:
+            for i in gone:
+                for rows, part in ((filters, slice(first[i], first[i] + sizes[i])), (layers, slice(i, i + 1))):
+                    for values in rows.values():
+                        values[part] = np.nan if values.dtype.kind == "f" else 0
+
+        return forget
 
     def restart(self, initial: Sequence[Array]) -> None:
         """Count rotation from other initial weights."""
@@ -154,7 +178,9 @@ class Measurer:
     def full(self, gradients: Mapping[int, Array | None]) -> tuple[Measurement, Measurement]:
         """The full set per filter and per layer; ``gradients`` as read before the step, NaN where there is none."""
         rows = self._weight_rows()
-        return full_set(rows, [gradients.get(i) for i in range(len(rows))])
+        filters, layers = full_set(rows, [gradients.get(i) for i in range(len(rows))])
+        self._gone()(filters, layers)
+        return filters, layers
 
 
 __all__ = ["Measurement", "Measurer", "Reading"]

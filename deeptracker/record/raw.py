@@ -18,7 +18,7 @@ def raw_rows(
     """Group → row of the chosen layers: ``weight`` and ``gradient``, filters × weights float32.
 
     The weights of a filter are in the order of the parameter's axes, so that a row can be reshaped to its kernel.
-    ``gradients`` holds what was read before the optimizer's step; NaN where a layer has none.
+    ``gradients`` holds what was read before the optimizer's step; NaN where a layer has none, or is gone.
     """
     out = {}
     numbers = sorted(chosen, key=lambda i: layers[i].number)  # sharded weights are read in one order
@@ -27,6 +27,7 @@ def raw_rows(
         weight = layer.in_c_order(rows).copy()
         gradient = gradients.get(number)
         missing = np.full_like(weight, np.nan)
+        weight = missing if layer.gone else weight
         out[f"weights/{number}"] = {
             "weight": weight,
             "gradient": missing if gradient is None else layer.in_c_order(gradient),

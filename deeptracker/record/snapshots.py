@@ -24,6 +24,7 @@ from deeptracker.record.measure import Measurer, Reading
 from deeptracker.record.optimizers import Optimizers, either, where_set
 from deeptracker.record.outbox import Outbox, Parcel
 from deeptracker.record.plan import Plan
+from deeptracker.record.presence import Presence
 from deeptracker.record.probe import Probe
 from deeptracker.record.ranks import is_sharded
 from deeptracker.record.raw import raw_rows
@@ -81,6 +82,7 @@ class Snapshots:
         self._description = find(model, include, exclude)
         plan.raw_of(self._description.layers)
         self._tables = Tables(self._description, follow)
+        self._presence, self._gone = Presence(model, self._description), list[str]()
         self._follow = follow
         self.config: dict[str, Any] = {}
         self.scalars = Scalars(spent)
@@ -148,6 +150,7 @@ class Snapshots:
         # Of several updates within one iteration the last counts; how many there are, the last iteration tells.
         late = turn.optimizers.count(optimizer) >= self._updates.get(id(optimizer), 1)
         if late and (expected is None or self.plan.reads_gradients(expected)):
+            self._gone += self._presence.look()
             keep = self.plan.keeps_any if expected is None else self.plan.keeps_gradients(expected)
             self._read_gradients(turn, self._optimizers.layers_of(optimizer, self._layers()), keep, scale)
 
@@ -177,6 +180,7 @@ class Snapshots:
         missed = bool(self._optimizers.all) and not turn.optimizers
         scalars = self.scalars.row(step, loss, rates, 1 if missed else turn.skipped)
         if self.plan.reads_gradients(step):
+            self._gone += self._presence.look()
             self._read_missing(turn, step)
         reading = None
         if self.plan.due(self.plan.dense, step):
@@ -194,6 +198,12 @@ class Snapshots:
         self._send(sink, step, rows, scalars, reading, told)
         if refused is not None:
             raise refused
+        if self._gone:
+            gone, self._gone = ", ".join(self._gone), []
+            raise InputError(
+                f"step {step}: {gone} got weights of another shape, or another module took the place: missing from "
+                "here on; make a new Recorder after such a change"
+            )
 
     def _read_missing(self, turn: Turn, step: int) -> None:
         """Gradients that no hook read: of a step that was skipped, or one whose number came as a surprise."""

@@ -25,8 +25,11 @@ def statistics(axis: str) -> tuple[Variable, ...]:
     def real(name: str, units: str, formula: str) -> Variable:
         return Variable(name, dims, "float32", units, formula)
 
+    def said(short: str) -> str:
+        return "NaN and ±Inf count as others" if short == "zero_fraction" else "finite values only"
+
     moments = tuple(
-        real(f"{letter}_{short}", "1", f"{text} of the {what}; finite values only ({LIU})")
+        real(f"{letter}_{short}", "1", f"{text} of the {what}; {said(short)} ({LIU})")
         for letter, what in (("w", "weights"), ("g", "gradients"))
         for short, text in _MOMENTS
     )

@@ -69,6 +69,9 @@ class StandardSet:
     def weights(self, rows: Sequence[Array]) -> None:
         """Accumulate over the weights as they are now, and keep them as the previous ones."""
         now = [_plain(values) for values in rows]
+        for values, first in zip(now, self.initial, strict=True):
+            if values.shape != first.shape:  # the kernels would read what lies beyond it
+                raise ValueError(f"weights of shape {values.shape}, not {first.shape} as at construction")
 
         def work(layer: int, start: int, stop: int) -> None:
             first = self.first[layer]
