@@ -199,7 +199,7 @@ class Snapshots:
         if refused is not None:
             raise refused
         if self._gone:
-            gone, self._gone = ", ".join(self._gone), []
+            gone, self._gone = ", ".join(map(repr, self._gone)), []
             raise InputError(
                 f"step {step}: {gone} got weights of another shape, or another module took the place: missing from "
                 "here on; make a new Recorder after such a change"

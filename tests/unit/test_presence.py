@@ -76,7 +76,7 @@ def test_layer_that_changes__is_missing_from_then_on_and_nothing_else_is(
 ) -> None:
     recorder = train(net(), change, full_every=1, raw="^6$", raw_every=1)
     assert recorder.faults == 1
-    assert "step 4: 6 got weights of another shape, or another module took the place" in capfd.readouterr().err
+    assert "step 4: '6' got weights of another shape, or another module took the place" in capfd.readouterr().err
     for group in ("filters/dense", "layers/dense", "layers/full", "filters/full"):
         dataset = recorder._sink.dataset(group)
         axis = group.split("/")[0].rstrip("s")
