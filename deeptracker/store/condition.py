@@ -142,7 +142,7 @@ def _growing(folder: Place, commit: Commit, group: str, growth: Growth) -> Itera
         column = growth.columns[name]
         thinned = NOTHING if is_plain(column.shape, column.dims) else growth.thinned
         place = folder.joinpath(LOG, group, name)
-        found = array_findings(place, group, name, commit.schema > 1, growth.shards, thinned)
+        found = array_findings(place, group, name, commit.schema > 1, growth.shards, thinned, column)
         yield from found
         if found and found[-1].problem == NOT_LOOKED_AT:
             break

@@ -11,7 +11,8 @@ import numpy as np
 from deeptracker.errors import DamagedRunError
 from deeptracker.store import plausible
 from deeptracker.store.checking import damaged_rows, file_name, files_of
-from deeptracker.store.commit import TailFile
+from deeptracker.store.commit import Column, TailFile
+from deeptracker.store.described import Description
 from deeptracker.store.findings import CHANGED, MISSING, NOWHERE, Finding
 from deeptracker.store.layout import TAIL
 from deeptracker.store.place import Place
@@ -43,7 +44,13 @@ def metadata_findings(place: Place, group: str, name: str, sealed: bool) -> list
 
 
 def array_findings(
-    place: Place, group: str, name: str, sealed: bool, rows: int | None = None, thinned: Thinned = NOTHING
+    place: Place,
+    group: str,
+    name: str,
+    sealed: bool,
+    rows: int | None = None,
+    thinned: Thinned = NOTHING,
+    column: Column | None = None,
 ) -> list[Finding]:
     """What is wrong with one array of the hierarchy.
 
@@ -53,10 +60,12 @@ def array_findings(
     sealed : whether its metadata must have a checksum.
     rows : that count, where the metadata may lag behind.
     thinned : rows that may be gone.
+    column : what the marker says of a growing array: with the metadata of another one nothing is found.
     """
     try:
         described = read_description(place)
-        if sealed and not is_sealed((place / "zarr.json").read_bytes()):
+        sealed_as_it_must = not sealed or is_sealed((place / "zarr.json").read_bytes())
+        if not sealed_as_it_must or (column is not None and not _is_of(described, column)):
             return [Finding(group, name, NOWHERE, f"metadata: {CHANGED}")]
     except FileNotFoundError:
         return [Finding(group, name, NOWHERE, f"metadata: {MISSING}")]
@@ -91,6 +100,12 @@ def array_findings(
             first = some[-1][0] * size if some[-1] else 0
             return [*out[:MOST], Finding(group, name, (first, count), NOT_LOOKED_AT)]
     return out
+
+
+def _is_of(described: Description, column: Column) -> bool:
+    """Whether an array is of a growing variable."""
+    own = described.dims, described.dtype, described.shape[1:]
+    return own == (column.dims, np.dtype(column.dtype), column.shape)
 
 
 def group_findings(place: Place, group: str, leave_out: Collection[str], sealed: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from two_layers import filters, record
 
 from deeptracker.errors import DamagedRunError, MissingGroupError, NewerRunError, NotARunError
 from deeptracker.schema import group_of
-from deeptracker.store import LogWriter, list_runs, open_run
+from deeptracker.store import LogWriter, list_runs, open_run, verify
 from deeptracker.store.arrays import RowFiles, row_files
 
 
@@ -178,3 +178,16 @@ def test_copy__that_was_deleted_and_made_anew_is_read_as_it_is_now(closed, tmp_p
         assert run.dataset("filters/dense").sizes["iteration"] == 300 + rows
         found = run.filters["w_rms"].sel(layer="fc", channel=2).values[300:]
         np.testing.assert_array_equal(found, (np.arange(300, 300 + rows) + rows) * 10 + 7)
+
+
+@pytest.mark.parametrize("other", ["architecture/edges", "filters/dense/iteration"])
+def test_verify__of_the_metadata_of_another_array_names_them_and_repair_writes_them_again(copy, other):
+    before = open_run(copy).dataset("filters/dense").load()
+    metadata = copy / "log.zarr/filters/dense/w_rms/zarr.json"
+    shutil.copy(copy / "log.zarr" / other / "zarr.json", metadata)
+    row_files.cache_clear()
+    (found,) = verify(copy)
+    assert (found.group, found.variable, found.problem[:9]) == ("filters/dense", "w_rms", "metadata:")
+    assert [one.repaired for one in verify(copy, repair=True)] == [True]
+    assert verify(copy) == []
+    xr.testing.assert_identical(open_run(copy).dataset("filters/dense").load(), before)
