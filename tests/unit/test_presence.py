@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 import deeptracker as dt
+from deeptracker.record.measure import Measurer
+from deeptracker.record.stacked import StackedSet
 
 RUN, STEPS, CHANGED = Path("run"), 8, 4
 
@@ -95,6 +97,22 @@ def test_layer_that_changes__is_missing_from_then_on_and_nothing_else_is(
     raw = recorder._sink.dataset("weights/2")
     assert np.isnan(raw.weight.values).all(axis=(1, 2)).tolist() == [step >= CHANGED for step in range(STEPS)]
     assert not np.isnan(recorder._sink.dataset("scalars").loss).any()
+
+
+@pytest.mark.usefixtures("sinks")
+@pytest.mark.parametrize("change", [wider, narrower, more_filters, replaced, no_parameter])
+def test_layer_that_changes__is_missing_where_a_device_computes(
+    change: Callable[[nn.Sequential], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold(self: Measurer, initial: list[np.ndarray]) -> None:
+        self._set = StackedSet(self.description.layers, initial, torch.device("cpu"))
+
+    monkeypatch.setattr(Measurer, "_hold", hold)
+    recorder = train(net(), change)
+    assert recorder.faults == 1
+    dense = recorder._sink.dataset("layers/dense")
+    assert np.isnan(dense.w_norm2.values)[:, 2].tolist() == [step >= CHANGED for step in range(STEPS)]
+    assert not np.isnan(dense.w_norm2.values[:, :2]).any()
 
 
 @pytest.mark.usefixtures("sinks")
