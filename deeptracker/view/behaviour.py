@@ -50,11 +50,17 @@ SCRIPT = """
   const go = name => {
     for (const view of Bokeh.index.all_views()) {
       if (view.model.name != name) continue
+      const top = () => view.el.getBoundingClientRect().top
       const there = () => view.el.scrollIntoView({ block: 'start' })
       there()
       release()
-      let left = 50  // sections on the way are made as they come into sight, and push this one down
-      holding = setInterval(() => left-- > 0 ? there() : release(), 60)
+      let left = 80, most = 500  // sections on the way are made as they come into sight, and push this one down
+      holding = setInterval(() => {
+        const before = top()
+        there()
+        left = Math.abs(top() - before) > 1 ? 80 : left - 1
+        if (left <= 0 || most-- <= 0) release()
+      }, 60)
       return
     }
   }
