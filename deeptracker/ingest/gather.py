@@ -149,6 +149,8 @@ class Gathering:
         for table in self._tables:
             iterations = table.iterations if table.iterations is not None else self._borrowed(table)
             images = next((one for one in sets if _same_images(one, table)), None)
+            for text in table.notes:
+                self._outcome.note(text)
             if ties := sum(one.ties for one in table.passes):
                 self._outcome.note(
                     f"{table.name}: in {ties:,} answers two classes have the largest score: the first counts"

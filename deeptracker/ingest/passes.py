@@ -13,6 +13,7 @@ from deeptracker.conform import answers as _checked
 from deeptracker.conform import build
 from deeptracker.errors import InputError
 from deeptracker.ingest.arrays import load
+from deeptracker.ingest.classes import with_numbers
 from deeptracker.ingest.foreign import understood
 from deeptracker.ingest.scalars import whole
 from deeptracker.ingest.tables import columns, counts_epochs, read_table, stack
@@ -49,6 +50,7 @@ class PassTable:
     passes: list[Pass]
     iterations: list[int] | None
     epochs: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ def read_passes(path: Path) -> PassTable:
 
 def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
     """Arrays (iteration, image, …), or (image, …) for one pass."""
-    found, classes = _with_numbers(columns(content), name)
+    found, classes, notes = with_numbers(columns(content), name)
     target = found.get("target")
     numbers = ("predicted", "correct", "loss", "confidence")
     answers = {key: np.atleast_1d(_floats(found[key], name, key)) for key in numbers if key in found}
@@ -111,7 +113,7 @@ def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
         expected = (1, size) if key == "target" else (count, size)
         if value.shape != expected:
             raise InputError(f"{name}: {key} has shape {value.shape}, expected {count} passes over {size} images")
-    ids = np.asarray(found["image"]) if "image" in found else np.arange(size)
+    ids = _labels(np.asarray(found["image"]), name) if "image" in found else np.arange(size)
     if ids.shape != (size,) or len(np.unique(ids)) != size:
         raise InputError(f"{name}: {ids.shape} ids for {size} images, or some twice: give one id an image")
     iterations = found.get("iteration")
@@ -129,14 +131,14 @@ def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
         )
         for i in range(count)
     ]
-    table = PassTable(name, _labels(ids), target, classes, passes, iterations, counts_epochs(content))
+    table = PassTable(name, ids, target, classes, passes, iterations, counts_epochs(content), notes)
     return _with_classes(table, None if scores is None else scores.shape[2])
 
 
 def _of_rows(name: str, table: pd.DataFrame) -> PassTable:
     """One row for each image of each pass."""
-    found, classes = _with_numbers(columns(table), name)
-    ids, image = np.unique(_labels(np.asarray(found["image"])), return_inverse=True)
+    found, classes, notes = with_numbers(columns(table), name)
+    ids, image = np.unique(_labels(np.asarray(found["image"]), name), return_inverse=True)
     moments, moment = np.unique(_floats(found["iteration"], name, "iteration"), return_inverse=True)
     target = np.full(len(ids), -1)
     if "target" in found:
@@ -162,7 +164,7 @@ def _of_rows(name: str, table: pd.DataFrame) -> PassTable:
             spread[place] = scores[rows]
         passes.append(_pass(target, answers, spread, "logits" in found))
     iterations = [whole(float(value), name) for value in moments]
-    result = PassTable(name, ids, target, classes, passes, iterations, counts_epochs(table))
+    result = PassTable(name, ids, target, classes, passes, iterations, counts_epochs(table), notes)
     return _with_classes(result, None if scores is None else scores.shape[1])
 
 
@@ -210,29 +212,6 @@ def _with_classes(table: PassTable, scored: int | None) -> PassTable:
     return table
 
 
-def _with_numbers(found: dict[str, Any], name: str) -> tuple[dict[str, Any], list[str]]:
-    """Columns with class numbers in place of class names, and the names.
-
-    Without a list of ``classes``, names are numbered in alphabetical order.
-    """
-    classes = [str(text) for text in found["classes"]] if "classes" in found else []
-    texts = {key: np.asarray(found[key]) for key in ("target", "predicted") if key in found}
-    texts = {key: values for key, values in texts.items() if any(isinstance(value, str) for value in values.flat)}
-    if not texts:
-        return found, classes
-    if not classes and ("logits" in found or "probabilities" in found):
-        raise InputError(f"{name}: {', '.join(texts)} are names, but scores go by number: add the list as classes")
-    known = {str(value) for values in texts.values() for value in values.flat if isinstance(value, str)}
-    classes = classes or sorted(known)
-    if strange := sorted(known - set(classes)):
-        raise InputError(f"{name}: {strange[0]!r} is not among its classes")
-    number = {text: place for place, text in enumerate(classes)}
-    for key, values in texts.items():
-        flat = [number[str(value)] if isinstance(value, str) else -1 for value in values.flat]
-        found = {**found, key: np.array(flat).reshape(values.shape)}
-    return found, classes
-
-
 def _floats(values: Any, name: str, what: str) -> Array:
     try:
         return np.asarray(values, np.float64)
@@ -248,8 +227,12 @@ def _integers(values: Any, name: str, what: str) -> Array:
     return numbers.astype(np.int64)
 
 
-def _labels(ids: Array) -> Array:
-    return ids if ids.dtype.kind in "iu" else ids.astype(str)
+def _labels(ids: Array, name: str) -> Array:
+    if ids.dtype.kind in "iu":
+        return ids
+    if empty := sum(value is None or value != value or value == "" for value in ids.flat):
+        raise InputError(f"{name}: {empty:,} answers are of no image: give every image an id")
+    return ids.astype(str)
 
 
 __all__ = ["Pass", "PassSet", "PassTable", "read_passes"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deeptracker.errors import InputError, MissingExtraError
+from deeptracker.ingest.csvfile import header, read_csv
 from deeptracker.ingest.foreign import affordable, first_line, understood
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "classes": ("classes", "class_names"),
 }
 _ANSWERS = ("predicted", "logits", "probabilities", "correct")
+_TEXTS = ("image", "target", "predicted", "classes")
 
 
 def named(columns: Iterable[Hashable]) -> dict[str, str]:
@@ -79,12 +81,11 @@ def columns_of(path: Path) -> list[str]:
                 return [name.removesuffix(".npy") for name in file.namelist()]
         if suffix == ".parquet":
             return list(_parquet(path).read_schema(path).names)
+        if suffix == ".csv":
+            return header(path)
         with path.open(encoding="utf-8") as lines:
-            line = lines.readline()
-        if suffix == ".jsonl":
-            row = json.loads(line)
-            return list(row) if isinstance(row, dict) else []
-        return [name.strip().strip('"') for name in line.split(",")]
+            row = json.loads(lines.readline())
+        return list(row) if isinstance(row, dict) else []
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
@@ -131,7 +132,9 @@ def _table(path: Path) -> pd.DataFrame:
         if path.suffix.lower() == ".jsonl":
             # The file's own types: an id "007" is no number, and a number keeps all its digits.
             return pd.read_json(path, lines=True, dtype=False, precise_float=True)
-        return pd.read_csv(path, skipinitialspace=True)
+        found = named(header(path))
+        answers = any(name in found for name in _ANSWERS)
+        return read_csv(path, {ours: found[ours] for ours in _TEXTS if ours in found} if answers else {})
     except (ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise

@@ -1,0 +1,77 @@
+"""Claims of reading CSV: a text stays what the file says, and no cell counts for a column that is not its own."""
+
+import numpy as np
+import pytest
+
+from deeptracker.errors import InputError
+from deeptracker.ingest.passes import read_passes
+from deeptracker.ingest.tables import read_table
+
+ANSWERS = "iteration,image,predicted,target"
+
+
+def read(tmp_path, *lines, header=ANSWERS, name="a.csv"):
+    (tmp_path / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return read_passes(tmp_path / name)
+
+
+def test_names__that_pandas_takes_for_missing_stay_names_and_that_is_said(tmp_path):
+    found = read(tmp_path, "0,NA,cat,None", "0,null,None,None", "0,nan,,cat")
+    assert found.classes == ["None", "cat"]
+    assert dict(zip(found.ids.tolist(), found.target.tolist(), strict=True)) == {"NA": 0, "null": 0, "nan": 1}
+    assert found.passes[0].predicted[found.ids.tolist().index("nan")] == -1
+    assert found.notes == ["a.csv: 'None' was read as the name of a class, not as a missing answer"]
+
+
+def test_class_names__of_digits_keep_their_zeros(tmp_path):
+    found = read(tmp_path, "0,a,01,01", "0,b,007,01")
+    assert found.classes == ["007", "01"]
+    assert found.passes[0].predicted.tolist() == [1, 0]
+    assert found.target.tolist() == [1, 1]
+
+
+def test_class_names__digits_among_letters_are_names(tmp_path):
+    found = read(tmp_path, "0,a,1,1", "0,b,2,z", "0,c,2,2")
+    assert found.classes == ["1", "2", "z"]
+    assert found.passes[0].correct.tolist() == [1, 0, 1]
+
+
+def test_class_numbers__are_those_written_as_numbers_also_beside_empty_cells(tmp_path):
+    found = read(tmp_path, "0,a,7.0,7", "0,b,,10", "0,c,nan,0")
+    assert found.passes[0].predicted.tolist() == [7, -1, -1]
+    assert found.target.tolist() == [7, 10, 0]
+    assert found.classes == [str(number) for number in range(11)]
+
+
+def test_ids__01_and_1_are_two_images_and_whole_numbers_stay_numbers(tmp_path):
+    assert read(tmp_path, "0,01,1,1", "0,1,0,1").ids.tolist() == ["01", "1"]
+    assert read(tmp_path, "0,10,1,1", "0,9,0,1").ids.tolist() == [9, 10]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["0,a,01,1", "0,b,1,01"], "classes '01' and '1' are the same number"),
+        (["0,a,1,cat", "0,b,0,dog"], "target are names, but predicted are numbers"),
+        (["0,a,0.5,1"], r"predicted 0\.5 is no whole number"),
+        (["0,a,1,1", "0,,1,1"], "1 answers are of no image"),
+    ],
+)
+def test_rows__whose_meaning_is_open_are_refused_by_name(tmp_path, rows, words):
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, *rows)
+
+
+def test_names_and_numbers__mixed_in_one_column_of_other_files_are_refused(tmp_path):
+    rows = '{"step":0,"id":1,"pred":"cat","label":"cat"}\n{"step":0,"id":2,"pred":3,"label":"cat"}\n'
+    (tmp_path / "a.jsonl").write_text(rows)
+    with pytest.raises(InputError, match="predicted has names, and 3, which is none"):
+        read_passes(tmp_path / "a.jsonl")
+
+
+def test_scalars__in_columns_named_as_those_of_answers_are_numbers_and_words_for_none_are_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("step,y,index,loss\n0,1e-3,01,NA\n1,None,2,0.5\n")
+    found = read_table(tmp_path / "a.csv")
+    np.testing.assert_array_equal(found["y"], [1e-3, np.nan])
+    assert found["index"].tolist() == [1, 2]
+    np.testing.assert_array_equal(found["loss"], [np.nan, 0.5])
