@@ -1,11 +1,14 @@
-"""Tables in CSV, which has no types: texts stay what the file says."""
+"""Tables in CSV, which has no types: every row as long as the header, and texts that stay what the file says."""
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deeptracker.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d*)?", re.ASCII)
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 _NO_NUMBER = ["", "nan", "-nan", "NaN", "-NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "None", "null", "NULL"]
-_OPTIONS: dict[str, Any] = {"skipinitialspace": True}
+_OPTIONS: dict[str, Any] = {"skipinitialspace": True, "index_col": False}
 
 
 def header(path: Path) -> list[str]:
@@ -32,9 +35,15 @@ def read_csv(path: Path, texts: Mapping[str, str]) -> pd.DataFrame:
     texts : of ``image``, ``target``, ``predicted`` and ``classes`` those that the table has, and its names for them.
         Their cells may be names: only an empty one is missing there, and they become numbers only where every cell
         of a column is written as one. Everything else is numbers, with the usual words for none.
+
+    Raises
+    ------
+    InputError
+        A row has more cells than the header, or fewer: pandas would shift all of them, or fill them up.
     """
     import pandas as pd
 
+    _check_rows(path)
     missing = {name: _NO_NUMBER for name in header(path) if name not in texts.values()}
     types = dict.fromkeys(texts.values(), str)
     table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing, **_OPTIONS)
@@ -61,6 +70,19 @@ def _known(cells: set[str]) -> set[str]:
 
 def _all_match(pattern: re.Pattern[str], cells: set[str]) -> bool:
     return all(pattern.fullmatch(text) for text in cells)
+
+
+def _check_rows(path: Path) -> None:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file, skipinitialspace=True)
+        rows = (row for row in lines if len(row) > 1 or any(map(str.strip, row)))
+        columns = len(next(rows, []))
+        for row in rows:
+            if len(row) != columns:
+                raise InputError(
+                    f"{path.name}: line {lines.line_num} has {len(row)} cells, but the header has {columns}: give "
+                    "every row one cell a column"
+                )
 
 
 __all__ = ["header", "read_csv"]

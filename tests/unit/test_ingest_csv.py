@@ -55,6 +55,9 @@ def test_ids__01_and_1_are_two_images_and_whole_numbers_stay_numbers(tmp_path):
         (["0,a,1,cat", "0,b,0,dog"], "target are names, but predicted are numbers"),
         (["0,a,0.5,1"], r"predicted 0\.5 is no whole number"),
         (["0,a,1,1", "0,,1,1"], "1 answers are of no image"),
+        (["0,a,1,1,7"], "line 2 has 5 cells, but the header has 4"),
+        (["0,a,1,1", "", '0,"b\nb",1,1', "5,a,1,1,"], "line 6 has 5 cells, but the header has 4"),
+        (["0,a,1,1", "0,b,1"], "line 3 has 3 cells, but the header has 4"),
     ],
 )
 def test_rows__whose_meaning_is_open_are_refused_by_name(tmp_path, rows, words):
