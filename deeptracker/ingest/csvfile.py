@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d*)?", re.ASCII)
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 _NO_NUMBER = ["", "nan", "-nan", "NaN", "-NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "None", "null", "NULL"]
-_OPTIONS: dict[str, Any] = {"skipinitialspace": True, "index_col": False}
+_OPTIONS: dict[str, Any] = {"skipinitialspace": True, "encoding": "utf-8-sig", "index_col": False}
 
 
 def header(path: Path) -> list[str]:
@@ -73,7 +73,7 @@ def _all_match(pattern: re.Pattern[str], cells: set[str]) -> bool:
 
 
 def _check_rows(path: Path) -> None:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file, skipinitialspace=True)
         rows = (row for row in lines if len(row) > 1 or any(map(str.strip, row)))
         columns = len(next(rows, []))

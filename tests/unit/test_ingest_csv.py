@@ -5,7 +5,7 @@ import pytest
 
 from deeptracker.errors import InputError
 from deeptracker.ingest.passes import read_passes
-from deeptracker.ingest.tables import read_table
+from deeptracker.ingest.tables import kind_of, read_table
 
 ANSWERS = "iteration,image,predicted,target"
 
@@ -78,3 +78,9 @@ def test_scalars__in_columns_named_as_those_of_answers_are_numbers_and_words_for
     np.testing.assert_array_equal(found["y"], [1e-3, np.nan])
     assert found["index"].tolist() == [1, 2]
     np.testing.assert_array_equal(found["loss"], [np.nan, 0.5])
+
+
+def test_files__that_spreadsheets_write_have_a_first_column_like_others(tmp_path):
+    (tmp_path / "a.csv").write_text(f"{ANSWERS}\n0,a,1,1\n", encoding="utf-8-sig")
+    assert kind_of(tmp_path / "a.csv") == "answers"
+    assert read_passes(tmp_path / "a.csv").iterations == [0]
