@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 _MOST_CLASSES = int(np.iinfo(np.int16).max)
+_HALF_PRECISION = 1e-2
 
 
 @dataclass(slots=True)
@@ -122,15 +123,12 @@ def _of_arrays(name: str, content: Mapping[str, Any]) -> PassTable:
         if len(iterations) != count or len(set(iterations)) != count:
             raise InputError(f"{name}: {len(set(iterations))} different iterations for {count} passes")
     logits = "logits" in found
-    passes = [
-        _pass(
-            target,
-            {key: value[i] for key, value in rows.items()},
-            None if scores is None else scores[i],
-            logits,
-        )
-        for i in range(count)
-    ]
+    passes = []
+    for i in range(count):
+        one, spread = {key: value[i] for key, value in rows.items()}, None if scores is None else scores[i]
+        where = f"pass {i + 1}" if iterations is None else f"iteration {iterations[i]}"
+        _check_shares(name, ids, where, one.get("confidence"), None if logits else spread)
+        passes.append(_pass(target, one, spread, logits))
     table = PassTable(name, ids, target, classes, passes, iterations, counts_epochs(content), notes)
     return _with_classes(table, None if scores is None else scores.shape[2])
 
@@ -147,8 +145,9 @@ def _of_rows(name: str, table: pd.DataFrame) -> PassTable:
         if not np.array_equal(target[image], given):
             raise InputError(f"{name}: an image has two different targets: give each image one")
     scores = next((stack(found[key], name, key) for key in ("logits", "probabilities") if key in found), None)
-    passes = []
-    for number in range(len(moments)):
+    iterations = [whole(float(value), name) for value in moments]
+    logits, passes = "logits" in found, []
+    for number, iteration in enumerate(iterations):
         rows = np.flatnonzero(moment == number)
         place = image[rows]
         if len(np.unique(place)) != len(place):
@@ -162,10 +161,37 @@ def _of_rows(name: str, table: pd.DataFrame) -> PassTable:
         if scores is not None:
             spread = np.full((len(ids), scores.shape[1]), np.nan)
             spread[place] = scores[rows]
-        passes.append(_pass(target, answers, spread, "logits" in found))
-    iterations = [whole(float(value), name) for value in moments]
+        _check_shares(name, ids, f"iteration {iteration}", answers.get("confidence"), None if logits else spread)
+        passes.append(_pass(target, answers, spread, logits))
     result = PassTable(name, ids, target, classes, passes, iterations, counts_epochs(table), notes)
     return _with_classes(result, None if scores is None else scores.shape[1])
+
+
+def _check_shares(name: str, ids: Array, where: str, confidence: Array | None, probabilities: Array | None) -> None:
+    """See that numbers that mean probabilities can be ones; NaN (no answer) can.
+
+    Raises
+    ------
+    InputError
+        One lies outside of 0 … 1, or those of an image do not make 1, by more than half precision explains.
+    """
+    with np.errstate(invalid="ignore"):
+        if confidence is not None and (wrong := (confidence < 0) | (confidence > 1 + 1e-3)).any():
+            first = np.flatnonzero(wrong)[0]
+            raise InputError(
+                f"{name}: confidence {confidence[first]:g} of image {ids[first]} at {where}: it lies between 0 and "
+                "1, as the probability of the true class"
+            )
+        if probabilities is None:
+            return
+        total, least = probabilities.sum(axis=1), probabilities.min(axis=1, initial=0)
+        if (wrong := (least < 0) | (np.abs(total - 1) > _HALF_PRECISION)).any():
+            first = np.flatnonzero(wrong)[0]
+            what = f"{total[first]:g} is the sum of" if least[first] >= 0 else f"{least[first]:g} is among"
+            raise InputError(
+                f"{name}: {what} the probabilities of image {ids[first]} at {where}: they lie between 0 and 1 and "
+                "make 1 together; call scores of another kind logits"
+            )
 
 
 def _pass(target: Array, answers: Mapping[str, Array], scores: Array | None, logits: bool) -> Pass:
@@ -180,9 +206,9 @@ def _pass(target: Array, answers: Mapping[str, Array], scores: Array | None, log
         if "predicted" not in answers:
             ties = int(((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1)[evaluated].sum())
         predicted[evaluated] = _checked("predicted", scores[evaluated].argmax(axis=1))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # of a probability of 0, of logits without end
             shifted = scores - scores.max(axis=1, keepdims=True) if logits else np.log(scores)
-        fits = known & (target < scores.shape[1])
+        fits = known & evaluated & (target < scores.shape[1])
         chosen = np.where(fits, np.take_along_axis(shifted, np.where(fits, target, 0)[:, None], 1)[:, 0], np.nan)
         loss = np.log(np.exp(shifted).sum(axis=1)) - chosen if logits else -chosen
     if "predicted" in answers:
