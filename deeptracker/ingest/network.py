@@ -166,8 +166,10 @@ def _expression(text: str | None, what: str) -> re.Pattern[str] | None:
 
 def _found(name: str, shape: tuple[int, ...], parameters: Mapping[str, Any]) -> list[FileLayer | str]:
     """Layers of one parameter, or why there is none; nothing of what has fewer than two axes."""
-    if len(shape) < 2 or 0 in shape:
+    if len(shape) < 2:
         return []
+    if 0 in shape:
+        return [f"has no values: it is {'×'.join(map(str, shape))}"]
     if not _is_real(parameters[name]):
         return ["its values are not floating-point numbers"]
     match = _WEIGHT.match(name)

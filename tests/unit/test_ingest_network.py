@@ -38,6 +38,12 @@ def test_embeddings_and_strange_parameters__are_left_out_and_said_so():
     assert "floating-point" in found.left_out["mask.weight"]
 
 
+def test_parameters__without_values_are_left_out_and_said_so():
+    found = network(state(fc__weight=(4, 8), narrow__weight=(0, 3), wide__weight=(3, 0)))
+    assert [layer.name for layer in found.layers] == ["fc"]
+    assert found.left_out == {"narrow.weight": "has no values: it is 0×3", "wide.weight": "has no values: it is 3×0"}
+
+
 def test_attention__packed_projections_are_three_layers_of_their_own_rows():
     packed = np.arange(9 * 3, dtype=np.float32).reshape(9, 3)
     found = network({"attn.in_proj_weight": packed})
