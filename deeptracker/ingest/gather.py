@@ -128,7 +128,10 @@ class Gathering:
         for other in table.columns:
             if other != column and other not in values:
                 self._outcome.leave_out(f"{path.name}: {other}", "not a column of numbers")
-        for position, at in enumerate(table[column].to_numpy(np.float64)):
+        iterations, replaced = table[column].to_numpy(np.float64), self._scalars.replaced
+        if nowhere := int(np.isnan(iterations).sum()):
+            self._outcome.leave_out(f"{path.name}: {nowhere:,} rows", f"no {column} in them")
+        for position, at in enumerate(iterations):
             if np.isnan(at):
                 continue
             iteration = whole(at * factor, path.name)
@@ -136,6 +139,10 @@ class Gathering:
                 value = float(column_values.iloc[position])
                 if not np.isnan(value):
                     self._scalars.add(iteration, str(name), value)
+        if twice := self._scalars.replaced - replaced:
+            self._outcome.note(
+                f"{path.name}: {twice:,} scalars were there for their iteration already: the later value counts"
+            )
 
     def _take_answers(self, path: Path) -> None:
         table = read_passes(path)

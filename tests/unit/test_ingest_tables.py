@@ -143,6 +143,14 @@ def test_scalars__of_a_table_keep_their_names_and_loss_and_rate_are_found(tmp_pa
     assert ("log.jsonl: note", "not a column of numbers") in done.left_out
 
 
+def test_scalars__of_an_iteration_that_comes_twice_or_of_none_are_said(tmp_path):
+    (tmp_path / "log.csv").write_text("step,loss,acc\n0,1,7\n0,2,\n,3,3\n5,4,8\n")
+    done = ingest_run(tmp_path / "log.csv", tmp_path / "run")
+    assert open_run(tmp_path / "run").dataset("scalars")["loss"].values.tolist() == [2, 4]
+    assert "log.csv: 1 scalars were there for their iteration already: the later value counts" in done.notes
+    assert ("log.csv: 1 rows", "no step in them") in done.left_out
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
