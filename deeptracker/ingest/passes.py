@@ -239,6 +239,8 @@ def _with_classes(table: PassTable, scored: int | None) -> PassTable:
 
 
 def _floats(values: Any, name: str, what: str) -> Array:
+    if np.asarray(values).dtype.kind in "cmM":  # NumPy would drop an imaginary part, and count the days since 1970
+        raise InputError(f"{name}: {what} must be real numbers")
     try:
         return np.asarray(values, np.float64)
     except (ValueError, TypeError):

@@ -160,6 +160,8 @@ def test_scalars__of_an_iteration_that_comes_twice_or_of_none_are_said(tmp_path)
         ({"predicted": np.zeros((2, 5)), "step": np.array([3, 3])}, "1 different iterations for 2 passes"),
         ({"predicted": np.zeros((2, 5)), "id": np.zeros(5)}, "one id an image"),
         ({"predicted": np.zeros((1, 5)), "step": np.array(["x"])}, "iteration must be numbers"),
+        ({"predicted": np.full((1, 5), 1 + 5j)}, "predicted must be real numbers"),
+        ({"predicted": np.zeros((1, 5)), "step": np.array(["2026-01-01"], "M8[D]")}, "iteration must be real"),
         ({"predicted": np.full((1, 5), 7), "labels": np.zeros(5, int), "classes": np.array(["a"])}, "1 names for 8"),
     ],
 )
