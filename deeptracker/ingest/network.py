@@ -170,7 +170,7 @@ def _found(name: str, shape: tuple[int, ...], parameters: Mapping[str, Any]) -> 
         return []
     if 0 in shape:
         return [f"has no values: it is {'×'.join(map(str, shape))}"]
-    if not _is_real(parameters[name]):
+    if not is_real(parameters[name]):
         return ["its values are not floating-point numbers"]
     match = _WEIGHT.match(name)
     projections = _PROJECTIONS.match(name)
@@ -193,7 +193,8 @@ def _found(name: str, shape: tuple[int, ...], parameters: Mapping[str, Any]) -> 
     return [FileLayer(match["layer"], name, shape, filter_axis=axis)]
 
 
-def _is_real(leaf: Any) -> bool:
+def is_real(leaf: Any) -> bool:
+    """Whether an array or tensor is of floating-point numbers, none of them complex."""
     return bool(leaf.is_floating_point()) if hasattr(leaf, "is_floating_point") else leaf.dtype.kind == "f"
 
 
@@ -239,4 +240,4 @@ def _number(name: str) -> tuple[str, str, bool]:
     return _parent(name), leaf[len(_stem(name)) :], bool(_stem(name))
 
 
-__all__ = ["NORMALISATION", "FileLayer", "Network", "architecture", "find_network", "natural"]
+__all__ = ["NORMALISATION", "FileLayer", "Network", "architecture", "find_network", "is_real", "natural"]

@@ -12,7 +12,7 @@ from deeptracker.conform import build
 from deeptracker.errors import DeepTrackerError, InputError
 from deeptracker.ingest.arrays import SAFE, is_array, numpy
 from deeptracker.ingest.checkpoint import Checkpoint, read_checkpoint
-from deeptracker.ingest.network import NORMALISATION, Network, find_network
+from deeptracker.ingest.network import NORMALISATION, Network, find_network, is_real
 from deeptracker.ingest.numbering import Numbering
 from deeptracker.ingest.outcome import Outcome
 from deeptracker.ingest.scalars import Scalars, steps_since
@@ -124,7 +124,7 @@ class Series:
         Raises
         ------
         InputError
-            A layer is missing or has another shape than in the first checkpoint.
+            A layer is missing, or has another shape or kind of numbers than in the first checkpoint.
         """
         for layer in self.network.layers:
             leaf = checkpoint.parameters.get(layer.parameter)
@@ -133,6 +133,10 @@ class Series:
             if tuple(leaf.shape) != layer.shape:
                 here, there = ("×".join(map(str, shape)) for shape in (leaf.shape, layer.shape))
                 raise InputError(f"{layer.parameter} is {here}, but {there} in the first checkpoint")
+            if not is_real(leaf):
+                raise InputError(
+                    f"{layer.parameter} is not of floating-point numbers, unlike in the first checkpoint"
+                )
         return [layer.rows(checkpoint.parameters[layer.parameter]) for layer in self.network.layers]
 
     def _gradients(self, checkpoint: Checkpoint) -> list[Array | None]:
@@ -144,6 +148,10 @@ class Series:
             if leaf is None or not is_array(leaf) or tuple(leaf.shape) != layer.shape:
                 if leaf is not None:
                     self._outcome.leave_out(f"gradient of {layer.parameter}", "has another shape than its weights")
+                out.append(None)
+                continue
+            if not is_real(leaf):
+                self._outcome.leave_out(f"gradient of {layer.parameter}", "is not of floating-point numbers")
                 out.append(None)
                 continue
             rows = layer.rows(leaf)
@@ -183,7 +191,7 @@ class Series:
         for layer, first in zip(self.network.layers, self.network.first, strict=True):
             for name, part in NORMALISATION:
                 leaf = checkpoint.parameters.get(f"{layer.normalisation}.{part}") if layer.normalisation else None
-                if leaf is not None and tuple(leaf.shape) == (layer.filters,):
+                if leaf is not None and is_real(leaf) and tuple(leaf.shape) == (layer.filters,):
                     out[name][first : first + layer.filters] = numpy(leaf)
         return out
 

@@ -153,6 +153,17 @@ def test_copies_and_broken_files__are_left_out_and_said_so(tmp_path):
     assert "best.npz" in reasons
 
 
+def test_complex_numbers__are_neither_weights_nor_gradients(tmp_path):
+    source = series(tmp_path / "s", ["epoch_1.npz", "epoch_2.npz"])
+    np.savez(source / "epoch_2.npz", **weights(2), **{"grad/fc.weight": np.full((4, 6), 1 + 2j)})
+    np.savez(source / "epoch_3.npz", **{**weights(3), "fc.weight": np.full((4, 6), 1 + 2j)})
+    done, run = ingested(source, tmp_path / "run")
+    assert run.dataset("filters/dense")["iteration"].values.tolist() == [1, 2]
+    reasons = dict(done.left_out)
+    assert reasons["gradient of fc.weight"] == "is not of floating-point numbers"
+    assert "fc.weight is not of floating-point numbers, unlike in the first" in reasons["epoch_3.npz"]
+
+
 @pytest.mark.parametrize("kind", ["F32", "BF16"])
 def test_safetensors__weights_are_read_in_both_precisions(tmp_path, kind):
     (tmp_path / "s").mkdir()
