@@ -57,7 +57,10 @@ def demo(
     fault: Annotated[str, typer.Option(help="What goes wrong in the training; 'none' for a clean one.")] = (
         "dead-filters"
     ),
-    seed: Annotated[int | None, typer.Option(help="Seed of time and place of the fault; drawn if left out.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**63 - 1, help="Seed of time and place of the fault; drawn if left out."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     report: Annotated[bool, typer.Option(help="Write the HTML report.")] = True,
 ) -> None:
@@ -274,7 +277,7 @@ def simulate(
     model: Annotated[str, typer.Option(help="Network whose layers are imitated.")] = "resnet50",
     images: Annotated[int, typer.Option(min=0, help="Images of the validation set.")] = 0,
     passes: Annotated[int, typer.Option(min=0, help="Validation passes.")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same run.")] = 0,
 ) -> None:
     """Write a log of any size, for trials."""
     from deeptracker.cli.info import size_text

@@ -56,10 +56,12 @@ def run_demo(
 
     Raises
     ------
-    InputError : an unknown fault, or ``out`` holds something that no demo wrote.
+    InputError : an unknown fault, a seed that is none, or ``out`` holds something that no demo wrote.
     """
     if fault not in FAULTS:
         raise InputError(f"fault {fault!r} is unknown: choose one of {', '.join(FAULTS)}")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise InputError(f"seed {seed} is no whole number from 0 to 2^63 − 1")
     path = Path(out)
     truth_file = truth_path(path)
     if path.exists():

@@ -61,14 +61,14 @@ def simulate(
 
     Raises
     ------
-    InputError : an unknown model, or a size below its least.
+    InputError : an unknown model, or a size or seed below its least.
 
     Notes
     -----
     Memory does not grow with the length of the run: records are made in blocks of a few MiB.
     """
     least = {"iterations": (iterations, 1), "images": (images, 0), "passes": (passes, 0), "every": (every, 1)}
-    for name, (value, smallest) in {**least, "classes": (classes, 2)}.items():
+    for name, (value, smallest) in {**least, "classes": (classes, 2), "seed": (seed, 0)}.items():
         if value < smallest:
             raise InputError(f"simulate(): {name}={value}, but at least {smallest} is needed")
     layers = network(model, classes=classes)

@@ -7,6 +7,8 @@ import pytest
 
 from deeptracker import conform
 from deeptracker.cli import main
+from deeptracker.demo import run_demo
+from deeptracker.errors import InputError
 from deeptracker.store import LogWriter, open_run
 from deeptracker.testing import simulate
 
@@ -214,3 +216,14 @@ def test_help__needs_no_stage(run):
     assert code == 0
     for name in ("demo", "info", "list", "events", "serve", "analyze", "export", "verify", "simulate"):
         assert name in out
+
+
+@pytest.mark.parametrize("command", [("simulate", "run", "--iterations", 3), ("demo", "--out", "run")])
+def test_seeds__below_zero_are_wrong_usage_and_write_nothing(run, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*command, "--seed", -1)
+    assert code == 2
+    assert "Invalid value for '--seed'" in err
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="seed -1 is no whole number"):
+        run_demo(seed=-1, out=tmp_path / "run")

@@ -113,9 +113,11 @@ def test_simulate__records_only_every_nth_iteration() -> None:
     assert not sink.validation_sets
 
 
-def test_simulate__names_a_size_that_is_too_small() -> None:
+def test_simulate__names_a_size_or_a_seed_that_is_too_small() -> None:
     with pytest.raises(InputError, match="iterations=0"):
         simulate(MemorySink(), iterations=0)
+    with pytest.raises(InputError, match="seed=-1, but at least 0"):
+        simulate(MemorySink(), iterations=1, seed=-1)
     with pytest.raises(InputError, match="unknown model 'vgg'"):
         simulate(MemorySink(), model="vgg", iterations=1)
 
