@@ -78,7 +78,8 @@ def position(value: Any, what: str = "step") -> int:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         number = -1
     if not 0 <= number < 2**53:
-        raise InputError(f"{what} {value!r} is no whole number from 0 to 9,007,199,254,740,991 (2^53 − 1)")
+        shown = value.item() if isinstance(value, np.generic) else value
+        raise InputError(f"{what} {shown!r} is no whole number from 0 to 9,007,199,254,740,991 (2^53 − 1)")
     return number
 
 

@@ -151,7 +151,7 @@ def _of_rows(name: str, table: pd.DataFrame) -> PassTable:
         rows = np.flatnonzero(moment == number)
         place = image[rows]
         if len(np.unique(place)) != len(place):
-            raise InputError(f"{name}: an image appears twice at iteration {moments[number]:g}: drop one")
+            raise InputError(f"{name}: an image appears twice at iteration {iteration}: drop one")
         answers: dict[str, Array] = {}
         for key in ("predicted", "correct", "loss", "confidence"):
             if key in found:

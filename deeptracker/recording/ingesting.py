@@ -55,7 +55,7 @@ def ingest_run(
     outcome = Outcome(place_of(path))
     if outcome.path.exists():
         if not _is_left_half(outcome.path):
-            raise InputError(f"{path} exists already: ingest to another path")
+            raise InputError(f"{outcome.path} exists already: ingest to another path")
         (place_of(outcome.path) / LOCK).lock(outcome.path).release()  # unless somebody is at it
         _clear(place_of(outcome.path))
     say = progress or (lambda what, share: None)

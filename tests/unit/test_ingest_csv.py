@@ -6,6 +6,7 @@ import pytest
 from deeptracker.errors import InputError
 from deeptracker.ingest.passes import read_passes
 from deeptracker.ingest.tables import kind_of, read_table
+from deeptracker.recording import ingest_run
 
 ANSWERS = "iteration,image,predicted,target"
 
@@ -84,3 +85,21 @@ def test_files__that_spreadsheets_write_have_a_first_column_like_others(tmp_path
     (tmp_path / "a.csv").write_text(f"{ANSWERS}\n0,a,1,1\n", encoding="utf-8-sig")
     assert kind_of(tmp_path / "a.csv") == "answers"
     assert read_passes(tmp_path / "a.csv").iterations == [0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["-1,a,1,1"], r"iteration -1\.0 is no whole number"),
+        (["2147483647,a,1,1"] * 2, "an image appears twice at iteration 2147483647: drop one"),
+    ],
+)
+def test_iterations__are_told_as_they_are_written(tmp_path, rows, words):
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, *rows)
+
+
+def test_ingest__into_no_path_at_all_names_the_folder_that_it_means(tmp_path):
+    (tmp_path / "a.csv").write_text(f"{ANSWERS}\n0,a,1,1\n")
+    with pytest.raises(InputError, match=r"^\. exists already: ingest to another path"):
+        ingest_run(tmp_path / "a.csv", "")

@@ -195,3 +195,8 @@ def test_ingest__a_number_that_cannot_be_kept_leaves_its_table_out(tmp_path: Pat
     (tmp_path / "answers.csv").write_text(f"iteration,image,predicted,target\n1,0,1,1\n{row}\n")
     with pytest.raises(InputError, match=r"nothing of .* can be used: .*no whole number"):
         ingest_run(tmp_path / "answers.csv", tmp_path / "run")
+
+
+def test_position__is_told_as_a_number_whoever_made_it() -> None:
+    with pytest.raises(InputError, match=r"^step -1\.0 is no whole number"):
+        conform.position(np.float64(-1))
