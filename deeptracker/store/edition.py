@@ -49,6 +49,11 @@ class Edition:
     version: int
     stage: str = ""
 
+    @property
+    def verify(self) -> str:
+        """The command that tells what is damaged."""
+        return f"deeptracker verify {self.folder}"
+
     def check(self) -> None:
         """RunError where another version counts by now: what is read may be of that one, or of neither."""
         now = self._derived() if self.stage else latest(self.folder).tables.get(self.group)

@@ -94,7 +94,7 @@ def _array(folder: Place, group: str, name: str, growth: Growth) -> RowFiles:
         if (aside / "zarr.json").is_file():
             place.remove()  # a writer was killed while it moved there: in a bucket that is done file by file
         if (place / "c").exists():
-            raise DamagedRunError(f"{place / 'zarr.json'} is missing: deeptracker verify RUN names what else is")
+            raise DamagedRunError(f"{place / 'zarr.json'} is missing: deeptracker verify {folder} names what else is")
         filling = Filling()
         earlier = np.full((growth.shards, *column.shape), conform.variable(group, name).fill, column.dtype)
         _begin(aside, group, name, growth, earlier, filling)

@@ -196,7 +196,7 @@ class TableArray(BackendArray):
                 errors.append(error)
         self.history.check()
         raise DamagedRunError(
-            f"{self.label}/{self.name} is damaged ({errors[-1]}): deeptracker verify RUN names every damaged part"
+            f"{self.label}/{self.name} is damaged ({errors[-1]}): {self.history.verify} names every damaged part"
         ) from errors[-1]
 
 
@@ -241,7 +241,7 @@ def read_group(
         else:
             break
     history.check()
-    raise DamagedRunError(f"{label} is missing, or an array of it: deeptracker verify RUN names every damaged part")
+    raise DamagedRunError(f"{label} is missing, or an array of it: {history.verify} names every damaged part")
 
 
 def _read_group(

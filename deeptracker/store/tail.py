@@ -81,7 +81,9 @@ def _header(path: Place, file: Any) -> tuple[int, dict[str, Any]]:
                 text += path.read_part(_HEADER_BYTES, length - len(text))
             if len(text) == length and zlib.crc32(text) == checksum and (header := _understood(text)) is not None:
                 return _PREFIX.size + length, header
-    raise DamagedRunError(f"{path}: the header of this file of the tail is damaged: deeptracker verify RUN --repair")
+    raise DamagedRunError(
+        f"{path}: the header of this file of the tail is damaged: deeptracker verify {path.parent.parent} --repair"
+    )
 
 
 def _understood(text: bytes) -> dict[str, Any] | None:
@@ -120,7 +122,8 @@ def read_tail(path: Place, run: str, group: str, variable: str) -> np.ndarray[An
         sound = False
     if not sound:
         raise DamagedRunError(
-            f"{path}: rows of {group}/{variable} are damaged: deeptracker verify RUN names what else is"
+            f"{path}: rows of {group}/{variable} are damaged: deeptracker verify {path.parent.parent} names what "
+            "else is"
         )
     if path.is_here:
         if len(_sound) >= _SOUND:

@@ -29,7 +29,7 @@ from deeptracker.errors import DamagedRunError
 from deeptracker.store import plausible
 from deeptracker.store.described import Description, describe
 from deeptracker.store.durable import begin_sync
-from deeptracker.store.layout import Grid, encoding
+from deeptracker.store.layout import LOG, MAKING, Grid, encoding
 from deeptracker.store.place import Place
 from deeptracker.store.sealed import seal_metadata, unseal
 
@@ -132,9 +132,9 @@ def _understood(folder: Place, understand: Callable[[dict[str, Any]], T]) -> T:
     except NotAnArrayError:
         raise
     except Exception as error:  # Zarr says in many ways what it does not understand
-        raise DamagedRunError(
-            f"{folder / 'zarr.json'} is damaged: deeptracker verify RUN names every damaged part"
-        ) from error
+        file = str(folder / "zarr.json")
+        run = file.rpartition(f"/{LOG}/")[0] or file.rpartition(f"/{MAKING}/")[0] or "RUN"
+        raise DamagedRunError(f"{file} is damaged: deeptracker verify {run} names every damaged part") from error
 
 
 def reshaped(metadata: ArrayV3Metadata, store: Store, shape: tuple[int, ...], fast: bool) -> zarr.Array[Any]:
