@@ -22,8 +22,11 @@ def main() -> None:
         print(f"deeptracker: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
+        from deeptracker.store.faults import remedy_of
+
         where = f"{error.filename}: " if error.filename else ""
-        print(f"deeptracker: {where}{error.strerror or error}", file=sys.stderr)
+        remedy = f": {text}" if (text := remedy_of(error)) else ""
+        print(f"deeptracker: {where}{error.strerror or error}{remedy}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deeptracker.errors import InputError
+from deeptracker.store.faults import failed
 
 
 @contextmanager
@@ -17,6 +18,7 @@ def written(to: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError : the folder does not exist, or ``to`` is a folder.
+    RunError : the system refuses the file; a fault of another file stays what it is.
     """
     path = Path(to).expanduser()
     if not path.parent.is_dir():
@@ -27,5 +29,9 @@ def written(to: str | Path) -> Iterator[Path]:
     try:
         yield aside
         os.replace(aside, path)
+    except OSError as error:
+        if error.errno is None or str(error.filename or aside) != str(aside):
+            raise
+        raise failed(path, error) from error
     finally:
         aside.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,12 @@ from contextlib import contextmanager
 from deeptracker.errors import DeepTrackerError, RunError
 
 KEPT = "; what was analysed before stays as it is"
-_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
+_OS_ERROR = re.compile(r"([^:]*) \(os error (\d+)\)")
+_REMEDIES = {
+    "free some space": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    "check the permissions": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "correct the path": (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST),
+}
 
 
 def said(error: BaseException) -> str:
@@ -20,22 +26,30 @@ def said(error: BaseException) -> str:
     return found[1].strip() if found else ""
 
 
-def failed(run: object, why: str, remedy: str = "") -> RunError:
-    """Writing a run failed."""
-    return RunError(f"writing {run} failed ({why}): free some space or check the permissions{remedy}")
+def remedy_of(error: BaseException) -> str:
+    """What to do about a fault that the system told, as far as that can be said of it; empty for others."""
+    found = None if isinstance(error, OSError) else _OS_ERROR.search(str(error))
+    number = error.errno if isinstance(error, OSError) else int(found[2]) if found else None
+    return next((text for text, numbers in _REMEDIES.items() if number in numbers), "")
+
+
+def failed(place: object, error: BaseException, kept: str = "") -> RunError:
+    """Writing a run, or a file of an export, failed; ``kept`` is what stays all the same."""
+    remedy = remedy_of(error) or "free some space or check the permissions"
+    return RunError(f"writing {place} failed ({said(error) or repr(error)}): {remedy}{kept}")
 
 
 @contextmanager
-def told(run: object, remedy: str = "") -> Iterator[None]:
+def told(run: object, kept: str = "") -> Iterator[None]:
     """Faults of the disk become RunError; ours stay what they are."""
     try:
         yield
     except DeepTrackerError:
         raise
     except (OSError, RuntimeError) as error:
-        if not (why := said(error)):
+        if not said(error):
             raise
-        raise failed(run, why, remedy) from error
+        raise failed(run, error, kept) from error
 
 
-__all__ = ["KEPT", "failed", "said", "told"]
+__all__ = ["KEPT", "failed", "remedy_of", "said", "told"]

@@ -242,7 +242,7 @@ class LogWriter:
                     self._disk.maintain()
             except Exception as error:
                 # Whatever it is, the thread has to live: a training that waits for room must hear of it.
-                self._fault = error if isinstance(error, DeepTrackerError) else failed(self.path, repr(error))
+                self._fault = error if isinstance(error, DeepTrackerError) else failed(self.path, error)
                 self._stop.wait(min(self._flush_secs, 1.0))
             self.background_seconds = time.thread_time()
 
