@@ -34,9 +34,10 @@ def with_numbers(found: dict[str, Any], name: str) -> tuple[dict[str, Any], list
             )
         for key in columns.keys() - texts.keys():
             if any(not _is_missing(value) and value != -1 for value in columns[key].flat):
+                theirs = next(value for values in texts.values() for value in values.flat if isinstance(value, str))
                 raise InputError(
-                    f"{name}: {', '.join(texts)} are names, but {key} are numbers: write both alike, or add the list "
-                    "as classes"
+                    f"{name}: {', '.join(texts)} are names (such as {theirs!s}), but {key} are numbers: write both "
+                    "alike, or add the list as classes"
                 )
     known = {_name(value, name, key) for key, values in texts.items() for value in values.flat} - {None}
     names = sorted(text for text in known if text is not None)

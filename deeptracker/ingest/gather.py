@@ -167,6 +167,7 @@ class Gathering:
                 images = PassSet(name, table.ids, table.target, table.classes)
                 sets.append(images)
                 self._outcome.note(f"the images of {table.name} are the set {name!r}")
+            images.classes = max(images.classes, table.classes, key=len)
             for iteration, answers in zip(iterations, table.passes, strict=True):
                 if iteration in images.passes:
                     self._outcome.leave_out(f"{table.name}, iteration {iteration}", "a second pass at one iteration")
@@ -185,7 +186,9 @@ class Gathering:
 
 
 def _same_images(images: PassSet, table: PassTable) -> bool:
-    return np.array_equal(images.ids, table.ids) and np.array_equal(images.target, table.target)
+    """Whether numbers of images and classes mean the same in both; one may know of more classes than the other."""
+    same_classes = all(one == other for one, other in zip(images.classes, table.classes, strict=False))
+    return same_classes and np.array_equal(images.ids, table.ids) and np.array_equal(images.target, table.target)
 
 
 __all__ = ["Gathering", "Progress"]

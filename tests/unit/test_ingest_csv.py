@@ -7,6 +7,7 @@ from deeptracker.errors import InputError
 from deeptracker.ingest.passes import read_passes
 from deeptracker.ingest.tables import kind_of, read_table
 from deeptracker.recording import ingest_run
+from deeptracker.store import open_run
 
 ANSWERS = "iteration,image,predicted,target"
 
@@ -53,7 +54,7 @@ def test_ids__01_and_1_are_two_images_and_whole_numbers_stay_numbers(tmp_path):
     ("rows", "words"),
     [
         (["0,a,01,1", "0,b,1,01"], "classes '01' and '1' are the same number"),
-        (["0,a,1,cat", "0,b,0,dog"], "target are names, but predicted are numbers"),
+        (["0,a,1,cat", "0,b,0,dog"], r"target are names \(such as cat\), but predicted are numbers"),
         (["0,a,0.5,1"], r"predicted 0\.5 is no whole number"),
         (["0,a,1,1", "0,,1,1"], "1 answers are of no image"),
         (["0,a,1,1,7"], "line 2 has 5 cells, but the header has 4"),
@@ -85,6 +86,22 @@ def test_files__that_spreadsheets_write_have_a_first_column_like_others(tmp_path
     (tmp_path / "a.csv").write_text(f"{ANSWERS}\n0,a,1,1\n", encoding="utf-8-sig")
     assert kind_of(tmp_path / "a.csv") == "answers"
     assert read_passes(tmp_path / "a.csv").iterations == [0]
+
+
+@pytest.mark.parametrize(("other", "sets"), [("eel", 2), ("cat", 1)])
+def test_passes__of_two_files_are_of_one_set_where_a_class_has_one_number_in_both(tmp_path, other, sets):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, iteration, predicted in (("a.csv", 0, other), ("b.csv", 5, "dog")):
+        read(source, f"{iteration},1,bee,bee", f"{iteration},2,{predicted},cat", name=name)
+    ingest_run(source, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    assert len(run.validation_sets) == sets
+    seen = set()
+    for view in run.validation_sets:
+        names = run.dataset(f"images/{view.partition('/')[0]}")["class"].values
+        seen |= {str(names[number]) for number in run.dataset(f"validation/{view}")["predicted"].values.flat}
+    assert seen == {"bee", "dog", other}
 
 
 @pytest.mark.parametrize(
