@@ -14,9 +14,10 @@ from deeptracker.errors import MissingExtraError
 try:
     import bokeh  # noqa: F401
     import PIL  # noqa: F401
+    import re2  # noqa: F401
 except ImportError as error:
     raise MissingExtraError(
-        f'views need Bokeh and Pillow ({error.name} is missing): pip install "deeptracker[view]"'
+        f'views need Bokeh, Pillow and RE2 ({error.name} is missing): pip install "deeptracker[view]"'
     ) from error
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def matching(places: list[Place], pattern: str) -> list[Place]:
     InputError : it is no regular expression, or found nowhere.
     """
     found = regular(pattern)
-    kept = [place for place in places if found.search(place.name)]
+    kept = [place for place in places if found(place.name)]
     if not kept:
         raise InputError(f"no layer has {pattern!r} in its name; there are {places[0].name}, … {places[-1].name}")
     return kept

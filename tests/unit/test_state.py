@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -83,16 +85,44 @@ def test_address__keeps_what_is_not_ours_and_tells_zooms_from_choices() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["conv", r"layer[12]\.0", "^(conv|bn)1$", "a.*b.*c", "x{2,3}?", "layer1.*a|layer2.*b", ""]
-)
-def test_pattern__of_an_address_finds_names(text: str) -> None:
-    assert pattern(text).pattern == text
+    ("text", "name"),
+    [
+        ("conv", "layer1.conv2"), (r"layer[12]\.0", "layer2.0"), ("^(conv|bn)1$", "bn1"), ("a.*b.*c", "xaxbxc"),
+        ("x{2,3}?", "xx"), ("layer1.*a|layer2.*b", "layer2.b"), ("", "any"), ("größe.", "die Größe größe1"),
+        ("(?i)GRÖSSE", "größse grösse"), (r"^\pL$", "层"), ("(.*)*x|conv", "conv1"), ("^.$", "é"), (" +", "a name"),
+    ],
+)  # fmt: skip
+def test_pattern__of_an_address_finds_names(text: str, name: str) -> None:
+    assert pattern(text)(name)
+    assert not pattern(f"^(?:{text})$")("another.\ud800.one" if text else "another")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["(.*)*x", "(a|a)" * 30, ".*" * 20 + "x", "(.*x|y)" * 9, "a?" * 40, "x{99999999999999999999}", "(" * 5, "(a+)+"],
+    [
+        "(.*)*x", "(a|a)" * 30, ".*" * 20 + "x", "(.*x|y)" * 9, "a?" * 40, "(a+)+~", "(?:(?:(.?){9}){9}){9}~",
+        "((.?)(?#[){99}){99}(?#])~", "(?x)((.?) {99}) {99}~", "(.?){990}~", r"(\pL?){300}~", "(.*a.*b?){100}~",
+        "|".join(["a?" * 30] * 900), "x{99999999999999999999}", "\ud800",
+    ],
+)  # fmt: skip
+def test_pattern__takes_no_longer_than_a_page_may(text: str) -> None:
+    began = time.process_time()
+    with suppress(InputError):
+        found = pattern(text)
+        for name in range(100):
+            found(f"a.layer{name}." + "a" * 60)
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(" * 5, "(?=a)b", r"(a)\1", "(?x)a", ".{1000}" * 60, "*", "[\ud800", "(?P<\n\x1b[2J>a", "x{2000}"],
 )
-def test_pattern__that_would_hold_the_server_is_refused(text: str) -> None:
-    with pytest.raises(InputError):
+def test_pattern__that_is_none_is_said_in_a_line_and_not_in_the_log(
+    text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match="regular expression") as said:
         pattern(text)
+    assert str(said.value).isprintable()
+    assert len(str(said.value)) < 500
+    assert capfd.readouterr().err == ""

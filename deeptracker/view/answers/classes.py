@@ -202,7 +202,7 @@ def _rows(classes: Classes, clusters: NDArray[np.intp] | None, opened: Sequence[
     """All images first (where there are several classes), then clusters, or classes, in drawing order."""
     fits = regular(pattern)
     each = [Row("class", int(c), words.class_name(classes.names[c])) for c in classes.order]
-    each = [row for row in each if fits.search(row.name) or fits.search(classes.names[row.index])]
+    each = [row for row in each if fits(row.name) or fits(classes.names[row.index])]
     if not each:
         raise InputError(f"no class has {pattern!r} in its name")
     if clusters is not None:
