@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from html import escape
+from traceback import extract_tb
 from typing import Any
 
 from bokeh.protocol.exceptions import ProtocolError
@@ -33,6 +34,10 @@ PAGE = "; ".join(
     ]
 )
 """Content-Security-Policy of a page: a script runs only where this server wrote it, never from a name or a text."""
+LONGEST = 1 << 20
+"""Bytes of a request or a message: pages send gestures and notes, never data."""
+FRAGMENTS = 64
+"""Of a message, at most: three, and two for each buffer."""
 _IDS = ("bokeh-session-id", "bokeh-token")
 
 
@@ -64,7 +69,11 @@ class Page(DocHandler):
 
 
 class Socket(WSHandler):
-    """The websocket of a page."""
+    """The websocket of a page; it ends with the first message that no page sends, of which the log gets no letter."""
+
+    receiver: Any
+    _fragments = _bytes = 0
+    _over = False
 
     def check_origin(self, origin: str) -> bool:
         """The same rule as for every request: Bokeh's own can be switched off by a variable of the environment."""
@@ -79,11 +88,30 @@ class Socket(WSHandler):
             return self.close()
 
     async def _receive(self, fragment: str | bytes) -> Any:
-        try:
-            return await super()._receive(fragment)
-        except Exception:  # Bokeh would write all of it into the log, up to a megabyte of a stranger's text
-            self._protocol_error("no message of a page")
+        if self._over:
             return None
+        self._fragments, self._bytes = self._fragments + 1, self._bytes + len(fragment)
+        if self._fragments > FRAGMENTS or self._bytes > LONGEST:  # Tornado's limit is one of a fragment
+            return self._end("a message without end")
+        try:
+            message = await self.receiver.consume(fragment)
+        except Exception:
+            return self._end("no message of a page")
+        if message is not None:
+            self._fragments = self._bytes = 0
+        return message
+
+    async def _handle(self, message: Any) -> Any:
+        """Bokeh would write all of a message that fails into the log, up to a megabyte of a stranger's text."""
+        try:
+            return await self.handler._handlers[message.msgtype](message, self.connection)
+        except Exception as error:
+            place = extract_tb(error.__traceback__)[-1]
+            return self._end(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}")
+
+    def _end(self, why: str) -> None:
+        self._over, self.receiver = True, None
+        self._protocol_error(why)
 
     async def _async_open(self, token: str) -> None:
         try:
@@ -115,4 +143,4 @@ def narrow(tornado: Any) -> None:
         rule.target = rule.handler_class = _OPEN[rule.target]
 
 
-__all__ = ["PAGE", "narrow"]
+__all__ = ["LONGEST", "PAGE", "narrow"]

@@ -21,7 +21,7 @@ from deeptracker.app.guard import Guard
 from deeptracker.app.login import Asks, Password
 from deeptracker.app.names import is_loopback, names_of
 from deeptracker.app.pages import compare_page, is_run, live_page, page, told
-from deeptracker.app.routes import narrow
+from deeptracker.app.routes import LONGEST, narrow
 from deeptracker.app.sweep import EVERY, Sweep
 from deeptracker.app.visitors import SESSIONS, Lobby, Visitors, connections
 from deeptracker.app.watching import stop_all
@@ -30,8 +30,6 @@ from deeptracker.store import open_run, place_of
 
 TRIES = 50
 PAGES = {"/": page, "/live": live_page, "/compare": lambda path: compare_page([path])}
-LONGEST = 1 << 20
-"""Bytes of a request or a message: pages send gestures and notes, never data."""
 PATIENCE = 60.0
 """Seconds within which a browser must have said what it wants."""
 LOOK = 5_000

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,46 @@ def test_socket__nonsense_ends_that_visit_and_no_other(analysed: Run, part: str)
 
         asyncio.run(visit())
         assert ask(port)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "parts"),
+    [
+        ({"msgtype": "PATCH-DOC", "num_buffers": 10**9}, [b"x" * 400_000] * 3),
+        ({"msgtype": "PATCH-DOC", "num_buffers": 10**9}, [b""] * 40),
+        ({"msgtype": "PATCH-DOC", "num_buffers": 0.5}, [b""] * 40),
+        ({"msgtype": "PATCH-DOC"}, [{"events": [{"kind": "Z" * 900_000}]}]),
+        ({"msgtype": "PATCH-DOC"}, [{"Z" * 900_000: 1}]),
+        ({"msgtype": "ACK"}, [{"Z" * 900_000: 1}]),
+        ({"msgtype": "Z" * 900_000}, [{}]),
+    ],
+)
+def test_socket__a_message_that_no_page_sends_ends_it_and_fills_neither_memory_nor_log(
+    analysed: Run, header: dict[str, Any], parts: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(analysed.path) as port:
+
+        async def visit() -> None:
+            async with connected(port, token(ask(port)[2])) as socket:
+                for _ in range(3):
+                    await socket.read_message()
+                await socket.write_message(json.dumps({"msgid": "1", **header}))
+                await socket.write_message("{}")
+                if isinstance(parts[0], bytes):
+                    await socket.write_message('{"events": []}')
+                with suppress(WebSocketClosedError):
+                    for part in parts:
+                        if isinstance(part, bytes):
+                            await socket.write_message('{"id": "1"}')
+                            await socket.write_message(part, binary=True)
+                        else:
+                            await socket.write_message(json.dumps(part))
+                assert await asyncio.wait_for(socket.read_message(), 10) is None
+
+        asyncio.run(visit())
+        assert ask(port)[0] == 200
+    assert "ZZZ" not in caplog.text
+    assert len(caplog.text) < 3000
 
 
 def test_password__lets_in_by_a_cookie_that_scripts_and_other_sites_never_see(analysed: Run) -> None:
