@@ -37,13 +37,15 @@ class Live:
 
     Parameters
     ----------
-    path : of the run. watched : who analyses it; default: a process that all sessions of this server share.
+    path : of the run. watched : who analyses it; default: a process that all sessions of this server share,
+        there as long as one of them has entered.
     """
 
     def __init__(self, path: Any, watched: Watch | None = None) -> None:
         self.run = open_run(path)
         self.watch = watched if watched is not None else watch(str(self.run.path))
-        self.updates, self.alerted, self.pause = -1, len(self.watch.alerts), 0.0
+        self.updates, self.problem, self.alerted, self.pause = -1, "", len(self.watch.alerts), 0.0
+        self.shown = False
         self.status = Div(text="", sizing_mode="stretch_width", stylesheets=[FULL], name="live-status")
         self.alerts = Div(text="", sizing_mode="stretch_width", stylesheets=[FULL], name="live-alerts")
         self.head = Div(text="", sizing_mode="stretch_width", margin=0, stylesheets=[FULL])
@@ -53,6 +55,17 @@ class Live:
         self.strips: Strips | None = None
         self._build()
         self._tell()
+
+    def enter(self) -> None:
+        """A browser shows the page: its run is analysed from now on."""
+        self.shown = True
+        self.watch.join()
+
+    def leave(self) -> None:
+        """The page is gone."""
+        if self.shown:
+            self.shown = False
+            self.watch.leave()
 
     def _build(self) -> None:
         """All figures anew: when the run gains a part that it did not have."""
@@ -108,7 +121,7 @@ class Live:
                     self.strips.grow(now)
                 if self._passes() != passes:
                     self._draw_classes()
-        if grown or self.updates != self.watch.updates:
+        if grown or (self.updates, self.problem) != (self.watch.updates, self.watch.problem):
             self._tell()
         self.pause = time.monotonic() + PATIENCE * (time.monotonic() - began)
         return grown
@@ -118,7 +131,7 @@ class Live:
 
     def _tell(self) -> None:
         """The list, the alerts, and how far behind all of it is."""
-        self.updates = self.watch.updates
+        self.updates, self.problem = self.watch.updates, self.watch.problem
         events = [e for e in self.watch.told if e["kind"] != "label"]
         found = self.watch.told if self.watch.updates else []
         self.list.param.update(
@@ -148,7 +161,7 @@ def _status(run: Any, watched: Watch) -> str:
 def _above(watched: Watch, events: list[Any]) -> str:
     title = "<h2>What was unusual</h2>"
     if not watched.updates:
-        return f"{title}<div class='empty'>The first analysis is under way.</div>"
+        return f"{title}<div class='empty'>{escape(watched.problem) or 'The first analysis is under way.'}</div>"
     if not events:
         return f"{title}<div class='empty'>Nothing so far. The first 300 records set the alarm level.</div>"
     return f"{title}<p class='lead'>{words.count(len(events), 'event')} by now, strongest first.</p>"

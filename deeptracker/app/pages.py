@@ -60,8 +60,10 @@ def live_page(path: str | Path) -> Any:
     template.add_panel("events", view.list)
     template.add_panel("band", view.band)
     template.add_panel("views", view.views)
-    if pn.state.curdoc is not None:
+    if (document := pn.state.curdoc) is not None:
         pn.state.add_periodic_callback(view.look, EVERY)
+        pn.state.onload(view.enter)  # not for whoever asks for the page and never shows it
+        document.on_session_destroyed(lambda session_context: view.leave())
     return template
 
 

@@ -16,6 +16,13 @@ from typing import Any
 
 Event = dict[str, Any]
 
+MOST = 4
+"""Runs analysed at once: a process of 300 MB each, which whoever reaches the server can ask for."""
+FULL = (
+    f"No analysis for now: this server has {MOST} other live runs to analyse. Close the pages of one, or run "
+    "deeptracker analyze RUN --follow in a terminal, which needs no page."
+)
+
 _watches: dict[str, Watch] = {}
 _lock = threading.Lock()
 
@@ -23,7 +30,8 @@ _lock = threading.Lock()
 @dataclass
 class Watch:
     """What is known of a run by now: ``updates`` counts analyses, ``told`` are all events, ``alerts`` those that came
-    up while it was watched, each with the number of its update; ``problem`` says why there are no more.
+    up while it was watched, each with the number of its update; ``problem`` says why there are no more. It has a
+    process while there are ``pages`` that show it.
     """
 
     path: str
@@ -34,31 +42,51 @@ class Watch:
     alerts: list[tuple[int, Event]] = field(default_factory=list)
     problem: str = ""
     done: bool = False
+    pages: int = 0
     process: subprocess.Popen[str] | None = None
+
+    def join(self) -> None:
+        """A page shows it from now on."""
+        with _lock:
+            _watches.setdefault(self.path, self)
+            self.pages += 1
+            _start_some()
+
+    def leave(self) -> None:
+        """A page is gone; with the last one the process ends, and another run may have its place."""
+        with _lock:
+            self.pages -= 1
+            if self.pages == 0:
+                self.stop()
+                _start_some()
 
     def start(self) -> None:
         """Begin to analyse, and to listen."""
+        self.problem, self.done = "", False
         command = [sys.executable, "-u", "-m", "deeptracker.app.watching", self.path]
-        self.process = subprocess.Popen(
+        self.process = process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        threading.Thread(target=self._listen, daemon=True, name=f"watching {self.path}").start()
+        threading.Thread(target=self._listen, args=(process,), daemon=True, name=f"watching {self.path}").start()
 
-    def _listen(self) -> None:
-        assert self.process is not None
-        assert self.process.stdout is not None
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
         last = ""
-        with self.process:
-            for line in self.process.stdout:
+        with process:
+            for line in process.stdout:
                 last = line.strip() or last
                 try:
                     update = json.loads(line)
                 except ValueError:
                     continue
                 self.take(update)
-        self.done = True
-        if self.process.wait() and not self.problem:
-            self.problem = last[:300]
+        with _lock:
+            if self.process is not process:
+                return  # it was stopped
+            self.done = True
+            if process.wait() and not self.problem:
+                self.problem = last[:300]
+            _start_some()
 
     def take(self, update: dict[str, Any]) -> None:
         """An update as ``main`` prints it."""
@@ -71,18 +99,28 @@ class Watch:
 
     def stop(self) -> None:
         """End the process, whatever it is at: an analysis that was killed loses nothing."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
 
 def watch(path: str) -> Watch:
-    """The watch of a run: one for all sessions of this server."""
+    """The watch of a run, one for all sessions of this server; its process begins when a page joins."""
     with _lock:
-        if path not in _watches:
-            _watches[path] = Watch(path)
-            _watches[path].start()
-        return _watches[path]
+        return _watches.setdefault(path, Watch(path))
+
+
+def _start_some() -> None:
+    """Start those that pages wait for, as far as there is room."""
+    running = sum(one.process is not None and not one.done for one in _watches.values())
+    for one in _watches.values():
+        if one.pages and one.process is None:
+            if running < MOST:
+                one.start()
+            else:
+                one.problem = FULL
+            running += 1
 
 
 @atexit.register
@@ -126,4 +164,4 @@ if __name__ == "__main__":
     end_with_server()
     main(sys.argv[1])
 
-__all__ = ["Watch", "stop_all", "watch"]
+__all__ = ["FULL", "MOST", "Watch", "stop_all", "watch"]

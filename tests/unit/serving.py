@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from deeptracker.app.server import server
 from deeptracker.app.watching import stop_all
@@ -75,3 +79,26 @@ def socket_status(port: int, origin: str | None, host: str, place: str = "/ws") 
     """Status of a WebSocket handshake that claims an origin and a host."""
     claims = {"Host": host, **({} if origin is None else {"Origin": f"http://{origin}"})}
     return ask(port, place, {**HANDSHAKE, **claims})[0]
+
+
+def token(text: str) -> str:
+    """What the socket of a page shows."""
+    found = re.search(r'"token":\s*"([^"]+)"', text)
+    assert found
+    return found[1]
+
+
+@asynccontextmanager
+async def connected(port: int, name: str, page: str = "") -> AsyncIterator[Any]:
+    """The socket of a page that got this token."""
+    address = f"127.0.0.1:{port}"
+    request = HTTPRequest(f"ws://{address}{page}/ws", headers={"Origin": f"http://{address}"})
+    socket = await websocket_connect(request, subprotocols=["bokeh", name])
+    stream = socket.protocol and socket.protocol.stream
+    try:
+        yield socket
+    finally:
+        socket.close()
+        await asyncio.sleep(0.05)
+        if stream is not None:
+            stream.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import growing
 import numpy as np
 import psutil
 import pytest
+from serving import ask, connected, running, token
 
 from deeptracker.app import watching
 from deeptracker.app.live import Live
@@ -116,6 +118,71 @@ def test_watching__prints_updates_as_json_and_says_what_went_wrong(
             break
         time.sleep(0.05)
     assert (watched.updates, watched.iteration, watched.problem) == (1, 5, "")
+
+
+def test_watching__has_a_process_for_so_many_runs_and_tells_the_others_why_not(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    real = watching.subprocess.Popen
+    monkeypatch.setattr(watching.subprocess, "Popen", lambda _, **options: real(command, **options))
+    others = [watching.watch(f"other {number}") for number in range(watching.MOST)]
+    try:
+        for other in [*others, others[0]]:
+            other.join()
+        first, live = others[0].process, Live(run)
+        live.enter()
+        assert live.watch.process is None
+        live.pause = 0
+        live.look()
+        assert "deeptracker analyze RUN --follow" in live.status.text
+        assert "deeptracker analyze RUN --follow" in live.list.before
+
+        others[0].leave()
+        assert others[0].process is first  # another page shows it
+        others[0].leave()
+        assert others[0].process is None
+        assert first is not None
+        assert first.poll() is not None
+        assert live.watch.process is not None
+        assert live.watch.problem == ""
+        last = live.watch.process
+        live.leave()
+        live.leave()
+        assert (live.watch.pages, last.poll() is None) == (0, False)
+    finally:
+        watching.stop_all()
+
+
+def test_watching__begins_with_the_browser_of_a_page_and_ends_with_its_session(run: Path) -> None:
+    ready = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": {
+        "type": "event", "name": "document_ready", "values": {"type": "map"},
+    }}  # fmt: skip
+
+    def processes() -> list[Any]:
+        return [one.process for one in watching._watches.values() if one.process is not None]
+
+    def wait_for(number: int) -> None:
+        until = time.monotonic() + 40
+        while len(processes()) != number:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+    async def visit(port: int, name: str) -> Any:
+        async with connected(port, name, "/live") as socket:
+            await socket.read_message()
+            for part in ({"msgid": "1", "msgtype": "PATCH-DOC"}, {}, {"events": [ready]}):
+                await socket.write_message(json.dumps(part))
+            await asyncio.to_thread(wait_for, 1)
+            return processes()[0]
+
+    with LogWriter(run), running(run, itself=True) as port:
+        name = token(ask(port, "/live")[2])
+        time.sleep(1)
+        assert processes() == []  # nobody shows it
+        process = asyncio.run(visit(port, name))
+        wait_for(0)
+        assert process.wait(10) != 0
 
 
 def test_watching__ends_with_a_server_that_was_killed(run: Path) -> None:

@@ -5,46 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import ask, running
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import WebSocketClosedError, websocket_connect
+from serving import ask, connected, running, token
+from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app import login
 from deeptracker.app.login import Password
 from deeptracker.app.visitors import Visitors, memory_now
 from deeptracker.errors import InputError
 from deeptracker.store import Run
-
-
-def token(text: str) -> str:
-    found = re.search(r'"token":\s*"([^"]+)"', text)
-    assert found
-    return found[1]
-
-
-@asynccontextmanager
-async def connected(port: int, name: str) -> AsyncIterator[Any]:
-    """The socket of a page that got this token."""
-    address = f"127.0.0.1:{port}"
-    request = HTTPRequest(f"ws://{address}/ws", headers={"Origin": f"http://{address}"})
-    socket = await websocket_connect(request, subprotocols=["bokeh", name])
-    stream = socket.protocol and socket.protocol.stream
-    try:
-        yield socket
-    finally:
-        socket.close()
-        await asyncio.sleep(0.05)
-        if stream is not None:
-            stream.close()
 
 
 def first(port: int, name: str) -> Any:
