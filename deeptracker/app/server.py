@@ -18,7 +18,7 @@ from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.guard import Guard
-from deeptracker.app.login import Asks, Password
+from deeptracker.app.login import Asks, Browsers, Password
 from deeptracker.app.names import is_loopback, names_of
 from deeptracker.app.pages import compare_page, is_run, live_page, page, told
 from deeptracker.app.routes import LONGEST, narrow
@@ -103,6 +103,7 @@ def server(
         names=names,
         port=port,
         password=None if password is None else Password(password),
+        browsers=Browsers(),
         cookie_secret=secrets.token_hex(32),
     )
     narrow(tornado)

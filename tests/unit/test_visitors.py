@@ -1,9 +1,8 @@
-"""Room: so many sessions and so much memory, whoever asks and in whichever way; and the password."""
+"""Room: so many sessions and so much memory, whoever asks and in whichever way."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import shutil
 import time
@@ -15,8 +14,6 @@ import pytest
 from serving import ask, connected, running, token
 from tornado.websocket import WebSocketClosedError
 
-from deeptracker.app import login
-from deeptracker.app.login import Password
 from deeptracker.app.visitors import Visitors, memory_now
 from deeptracker.errors import InputError
 from deeptracker.store import Run
@@ -158,78 +155,6 @@ def test_socket__a_message_that_no_page_sends_ends_it_and_fills_neither_memory_n
         assert ask(port)[0] == 200
     assert "ZZZ" not in caplog.text
     assert len(caplog.text) < 3000
-
-
-def test_password__lets_in_by_a_cookie_that_scripts_and_other_sites_never_see(analysed: Run) -> None:
-    with running(analysed.path, password="s3cret ü") as port:
-        own = {"Origin": f"http://127.0.0.1:{port}"}
-        assert ask(port, "/login", own, "POST", "password=wrong")[0] == 403
-        status, headers, _ = ask(port, "/login", own, "POST", "password=s3cret+%C3%BC")
-        assert status == 303
-        assert headers["location"] == "./"
-        cookie = headers["set-cookie"]
-        assert cookie.startswith(f"deeptracker-{port}=")
-        assert {"httponly", "samesite=lax"} <= {part.strip().lower() for part in cookie.split(";")}
-        inside = {"Cookie": cookie.split(";")[0]}
-        status, _, text = ask(port, "/", inside)
-        assert status == 200
-        payload = token(text).split(".")[0]
-        assert b"deeptracker-" not in base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        assert ask(port, "/", {"Cookie": inside["Cookie"][:-3] + "abc"})[0] == 302
-        assert ask(port, "/logout", inside)[1]["set-cookie"].startswith(f'deeptracker-{port}=""')
-        assert (
-            "secure"
-            in ask(port, "/login", {"Origin": f"https://127.0.0.1:{port}"}, "POST", "password=s3cret+%C3%BC")[1][
-                "set-cookie"
-            ].lower()
-        )
-
-
-@pytest.mark.parametrize("place", ["/", "/live", "/compare", "/ws"])
-def test_password__without_it_nothing_is_told(analysed: Run, place: str) -> None:
-    with running(analysed.path, password="secret") as port:
-        status, _, text = ask(port, place)
-        assert status in (302, 403)
-        assert "token" not in text
-
-
-def test_login__asks_nobody_else_for_anything_and_leads_nowhere_else(analysed: Run) -> None:
-    with running(analysed.path, password="secret") as port:
-        _, headers, text = ask(port, "/login?error=%3Cscript%3E&next=https://evil.example/")
-        assert "http" not in text
-        assert "<script" not in text
-        assert "set-cookie" not in headers
-        own = {"Origin": f"http://127.0.0.1:{port}"}
-        for to in (
-            "//evil.example",
-            "https:evil.example/live",
-            "\\\\evil.example",
-            "/live%0d%0aX: y",
-            "javascript:1",
-        ):
-            cookie = {"Cookie": f"deeptracker-{port}-next={to}"}
-            assert ask(port, "/login", {**own, **cookie}, "POST", "password=secret")[1]["location"] in (
-                "./",
-                "./live",
-            )
-        cookie = {"Cookie": f"deeptracker-{port}-next=%2Flive%3Frun%3Da"}
-        assert ask(port, "/login", {**own, **cookie}, "POST", "password=secret")[1]["location"] == "./live?run=a"
-        assert ask(port, "/login", {"Origin": "http://evil.example"}, "POST", "password=secret")[0] == 403
-
-
-def test_password__is_not_to_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
-    password, heard = Password("secret"), 0
-    for _ in range(24 * 3600):
-        now[0] += 1.0
-        if not password.waits():
-            assert not password.fits("guess")
-            heard += 1
-    assert heard < 3000  # a day of trying at every second
-    now[0] += 60
-    assert not password.waits()
-    assert password.fits("secret")
 
 
 def test_server__a_run_that_is_gone_is_said_without_a_traceback(analysed: Run, tmp_path: Path) -> None:
