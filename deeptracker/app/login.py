@@ -7,7 +7,6 @@ import math
 import secrets
 import time
 from collections import deque
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -15,6 +14,7 @@ from bokeh.server.auth_provider import AuthProvider
 from tornado.web import RequestHandler
 
 from deeptracker.app.card import POLICY, card
+from deeptracker.app.names import network
 
 DAYS = 7.0
 """After which a browser is asked again."""
@@ -46,18 +46,18 @@ class Password:
 
     def waits(self, address: str) -> float:
         """Seconds until the next attempt of an address is heard."""
-        _, then = self._wrong.get(_network(address), (0, 0.0))
+        _, then = self._wrong.get(network(address), (0, 0.0))
         return max(0.0, then - time.monotonic(), self._next - time.monotonic())
 
     def fits(self, attempt: str, address: str) -> bool:
         """Whether an attempt is right; wrong ones make the next one wait, twice as long each time."""
-        network, now = _network(address), time.monotonic()
-        wrong, _ = self._wrong.pop(network, (0, 0.0))
+        whose, now = network(address), time.monotonic()
+        wrong, _ = self._wrong.pop(whose, (0, 0.0))
         if hmac.compare_digest(attempt.encode(), self._password):
             return True
         wrong += 1
         pause = min(SLOWEST, 2.0 ** min(wrong - FREE, 10)) if wrong >= FREE else 0.0
-        self._wrong[network] = wrong, now + pause
+        self._wrong[whose] = wrong, now + pause
         if len(self._wrong) > ADDRESSES:
             del self._wrong[next(iter(self._wrong))]
         self._recent.append(now)
@@ -190,17 +190,6 @@ def _browsers(handler: RequestHandler) -> Browsers:
 
 def _name(handler: RequestHandler) -> str:
     return (handler.get_signed_cookie(cookie(handler), max_age_days=DAYS) or b"").decode()
-
-
-def _network(address: str) -> str:
-    """Whom an address belongs to: who has one of IPv6 has all that begin as it does."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(found, IPv6Address) or found.ipv4_mapped:
-        return str(getattr(found, "ipv4_mapped", None) or found)
-    return f"{int(found) >> 64:x}::/64"
 
 
 __all__ = ["Asks", "Browsers", "LoginPage", "LogoutPage", "Password", "cookie"]

@@ -92,4 +92,15 @@ def names_of(host: str, given: Iterable[str] = ()) -> Names:
     return Names(is_loopback(host), frozenset(own), frozenset(places))
 
 
-__all__ = ["Names", "is_loopback", "names_of"]
+def network(address: str) -> str:
+    """Whom an address belongs to: who has one of IPv6 has all that begin as it does."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, ipaddress.IPv6Address) or found.ipv4_mapped:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return f"{int(found) >> 64:x}::/64"
+
+
+__all__ = ["Names", "is_loopback", "names_of", "network"]

@@ -38,6 +38,8 @@ LONGEST = 1 << 20
 """Bytes of a request or a message: pages send gestures and notes, never data."""
 FRAGMENTS = 64
 """Of a message, at most: three, and two for each buffer."""
+SOCKETS = 4
+"""Of a page: one, and those whose end was not noticed yet."""
 _IDS = ("bokeh-session-id", "bokeh-token")
 
 
@@ -117,6 +119,8 @@ class Socket(WSHandler):
         try:
             await super()._async_open(token)
         except (ProtocolError, FullError, RuntimeError):
+            self.close(1013)
+        if self.connection is not None and self.connection.session.connection_count > SOCKETS:
             self.close(1013)
 
 

@@ -18,12 +18,13 @@ from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.explorer import Explorer
 from deeptracker.app.guard import Guard
+from deeptracker.app.lobby import Lobby, connections
 from deeptracker.app.login import Asks, Browsers, Password
 from deeptracker.app.names import is_loopback, names_of
 from deeptracker.app.pages import compare_page, is_run, live_page, page, told
 from deeptracker.app.routes import LONGEST, narrow
 from deeptracker.app.sweep import EVERY, Sweep
-from deeptracker.app.visitors import SESSIONS, Lobby, Visitors, connections
+from deeptracker.app.visitors import SESSIONS, Visitors
 from deeptracker.app.watching import stop_all
 from deeptracker.errors import InputError
 from deeptracker.store import open_run, place_of
@@ -109,7 +110,7 @@ def server(
     narrow(tornado)
     visitors.watch(tornado.applications.values())
     http.request_callback = Guard(tornado, names)
-    Lobby(http, lambda: len(tornado._clients), connections(max_sessions))
+    Lobby(http, tornado, connections(max_sessions))
     return running
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dask.utils import format_bytes, parse_bytes
-from tornado.iostream import IOStream
 
 from deeptracker.errors import InputError
 
 SESSIONS = 100
 """Pages open at once, if nothing else is said."""
-CONNECTIONS = 20
-"""Connections for each of them; a browser takes six and a socket."""
 SHARE = 0.5
 """Of the machine's memory, if nothing else is said."""
 
@@ -106,30 +103,4 @@ class Visitors:
         return unless_full
 
 
-class Lobby:
-    """Takes a connection as long as there are not too many: idle ones would use up the files of the process."""
-
-    def __init__(self, http: Any, sockets: Callable[[], int], most: int) -> None:
-        self._http, self._sockets, self._most, self._take = http, sockets, most, http.handle_stream
-        http.handle_stream = self
-
-    def __call__(self, stream: IOStream, address: Any) -> Any:
-        if len(self._http._connections) + self._sockets() >= self._most:
-            stream.close()
-            return None
-        return self._take(stream, address)
-
-
-def connections(sessions: int) -> int:
-    """Connections for so many sessions; the limit of open files is raised as far as that needs and as it may be."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * CONNECTIONS * sessions + 512
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(16, min(CONNECTIONS * sessions, wanted if soft == resource.RLIM_INFINITY else soft // 2))
-
-
-__all__ = ["SESSIONS", "FullError", "Lobby", "Visitors", "connections", "memory_now"]
+__all__ = ["SESSIONS", "FullError", "Visitors", "memory_now"]
