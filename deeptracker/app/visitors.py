@@ -58,8 +58,10 @@ class Visitors:
             raise InputError(f"max_sessions={sessions}: at least one visitor must have room")
         try:
             self.memory = int(SHARE * memory_of_machine()) if memory is None else int(parse_bytes(memory))
-        except ValueError:
-            raise InputError(f"max_memory={memory!r}: give bytes, or a size such as '4GiB'") from None
+        except (ValueError, OverflowError):
+            self.memory = 0
+        if self.memory <= 0:
+            raise InputError(f"max_memory={memory!r}: give bytes, or a size such as '4GiB'")
         self.sessions = sessions
         self._contexts: list[Any] = []
 

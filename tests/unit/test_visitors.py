@@ -80,7 +80,9 @@ def test_visitors__above_the_limit_of_memory_nobody_else_is_let_in(analysed: Run
         assert "--max-memory" in text
 
 
-@pytest.mark.parametrize("options", [{"sessions": 0}, {"memory": "much"}])
+@pytest.mark.parametrize(
+    "options", [{"sessions": 0}, *({"memory": size} for size in ("much", "-1GB", "0", 0, -1, "1e-10GB", "1e400GB"))]
+)
 def test_visitors__a_limit_that_is_none_is_named(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="max_"):
         Visitors(**options)
