@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from html import escape
+from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
@@ -41,6 +43,7 @@ FRAGMENTS = 64
 SOCKETS = 4
 """Of a page: one, and those whose end was not noticed yet."""
 _IDS = ("bokeh-session-id", "bokeh-token")
+_OURS = Path(__file__).parents[1]
 
 
 class Page(DocHandler):
@@ -104,12 +107,20 @@ class Socket(WSHandler):
         return message
 
     async def _handle(self, message: Any) -> Any:
-        """Bokeh would write all of a message that fails into the log, up to a megabyte of a stranger's text."""
+        """Bokeh would write all of a message that fails into the log, up to a megabyte of a stranger's text.
+
+        Where a callback of ours fails the page stays, and the log says by which way it came there.
+        """
         try:
             return await self.handler._handlers[message.msgtype](message, self.connection)
         except Exception as error:
-            place = extract_tb(error.__traceback__)[-1]
-            return self._end(f"{type(error).__name__} in {place.name}, {place.filename}:{place.lineno}")
+            way, what = extract_tb(error.__traceback__)[1:], type(error).__name__
+            ours = [one for one in way if Path(one.filename).is_relative_to(_OURS)]
+            if not ours:
+                return self._end(what)
+            places = " < ".join(f"{one.filename}:{one.lineno} {one.name}" for one in [way[-1], *reversed(ours)])
+            logging.getLogger(__name__).error("a callback failed: %s at %s", what, places)
+            return self.connection.error(message, what)
 
     def _end(self, why: str) -> None:
         self._over, self.receiver = True, None

@@ -8,15 +8,18 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from serving import ask, connected, running, token
 from tornado.websocket import WebSocketClosedError
 
+from deeptracker.app.routes import Socket
 from deeptracker.app.visitors import Visitors, memory_now
 from deeptracker.errors import InputError
 from deeptracker.store import Run
+from deeptracker.view.pattern import pattern
 
 
 def first(port: int, name: str) -> Any:
@@ -157,6 +160,20 @@ def test_socket__a_message_that_no_page_sends_ends_it_and_fills_neither_memory_n
         assert ask(port)[0] == 200
     assert "ZZZ" not in caplog.text
     assert len(caplog.text) < 3000
+
+
+def test_socket__a_callback_of_ours_that_fails_is_told_by_its_place_and_the_page_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def called(*_: Any) -> None:
+        pattern("(ZZZ")
+
+    socket = Socket.__new__(Socket)
+    socket.handler = SimpleNamespace(_handlers={"PATCH-DOC": called})
+    socket.connection = SimpleNamespace(error=lambda message, text: text)
+    assert asyncio.run(socket._handle(SimpleNamespace(msgtype="PATCH-DOC"))) == "InputError"
+    assert "pattern.py" in caplog.text
+    assert "ZZZ" not in caplog.text
 
 
 def test_server__a_run_that_is_gone_is_said_without_a_traceback(analysed: Run, tmp_path: Path) -> None:
