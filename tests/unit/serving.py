@@ -8,10 +8,11 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
@@ -19,6 +20,7 @@ from tornado.websocket import websocket_connect
 from deeptracker.app.server import server
 from deeptracker.app.watching import stop_all
 
+T = TypeVar("T")
 HANDSHAKE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",
@@ -79,6 +81,12 @@ def socket_status(port: int, origin: str | None, host: str, place: str = "/ws") 
     """Status of a WebSocket handshake that claims an origin and a host."""
     claims = {"Host": host, **({} if origin is None else {"Origin": f"http://{origin}"})}
     return ask(port, place, {**HANDSHAKE, **claims})[0]
+
+
+def awaited(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives, in a loop of its own: that of this thread runs where browser tests came before."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def token(text: str) -> str:

@@ -14,7 +14,7 @@ import growing
 import numpy as np
 import psutil
 import pytest
-from serving import ask, connected, running, token
+from serving import ask, awaited, connected, running, token
 
 from deeptracker.app import watching
 from deeptracker.app.live import Live
@@ -180,7 +180,7 @@ def test_watching__begins_with_the_browser_of_a_page_and_ends_with_its_session(r
         name = token(ask(port, "/live")[2])
         time.sleep(1)
         assert processes() == []  # nobody shows it
-        process = asyncio.run(visit(port, name))
+        process = awaited(visit(port, name))
         wait_for(0)
         assert process.wait(10) != 0
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from serving import ask, connected, running, token
+from serving import ask, awaited, connected, running, token
 
 from deeptracker.app import lobby, routes
 from deeptracker.store import Run
@@ -81,7 +81,7 @@ def test_lobby__is_never_full_of_strangers(analysed: Run, said: bytes) -> None:
                         await page.write_message(json.dumps(part))
                     assert json.loads(await page.read_message())["msgtype"] == "PULL-DOC-REPLY"
 
-        asyncio.run(visit())
+        awaited(visit())
 
 
 def test_lobby__strangers_of_ones_own_address_keep_nobody_out(analysed: Run) -> None:
@@ -130,4 +130,4 @@ def test_lobby__a_page_has_few_sockets(analysed: Run) -> None:
                 for one in more:
                     await one.__aexit__(None, None, None)
 
-        asyncio.run(visit())
+        awaited(visit())

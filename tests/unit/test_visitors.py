@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from serving import ask, connected, running, token
+from serving import ask, awaited, connected, running, token
 from tornado.websocket import WebSocketClosedError
 
 from deeptracker.app.routes import Socket
@@ -29,7 +29,7 @@ def first(port: int, name: str) -> Any:
         async with connected(port, name) as socket:
             return await asyncio.wait_for(socket.read_message(), 20)
 
-    message = asyncio.run(read())
+    message = awaited(read())
     return message and json.loads(message)["msgtype"]
 
 
@@ -44,7 +44,7 @@ def document(port: int) -> str:
                 await socket.write_message(json.dumps(part))
             return "".join([str(await socket.read_message()) for _ in range(3)])
 
-    return asyncio.run(pull())
+    return awaited(pull())
 
 
 def test_visitors__beyond_the_limit_read_why(analysed: Run) -> None:
@@ -118,7 +118,7 @@ def test_socket__nonsense_ends_that_visit_and_no_other(analysed: Run, part: str)
                 assert await asyncio.wait_for(bad.read_message(), 20) is None
                 assert json.loads(await good.read_message())["msgtype"] == "ACK"
 
-        asyncio.run(visit())
+        awaited(visit())
         assert ask(port)[0] == 200
 
 
@@ -156,7 +156,7 @@ def test_socket__a_message_that_no_page_sends_ends_it_and_fills_neither_memory_n
                             await socket.write_message(json.dumps(part))
                 assert await asyncio.wait_for(socket.read_message(), 10) is None
 
-        asyncio.run(visit())
+        awaited(visit())
         assert ask(port)[0] == 200
     assert "ZZZ" not in caplog.text
     assert len(caplog.text) < 3000
@@ -171,7 +171,7 @@ def test_socket__a_callback_of_ours_that_fails_is_told_by_its_place_and_the_page
     socket = Socket.__new__(Socket)
     socket.handler = SimpleNamespace(_handlers={"PATCH-DOC": called})
     socket.connection = SimpleNamespace(error=lambda message, text: text)
-    assert asyncio.run(socket._handle(SimpleNamespace(msgtype="PATCH-DOC"))) == "InputError"
+    assert awaited(socket._handle(SimpleNamespace(msgtype="PATCH-DOC"))) == "InputError"
     assert "pattern.py" in caplog.text
     assert "ZZZ" not in caplog.text
 
