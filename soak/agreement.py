@@ -97,9 +97,10 @@ def _of_layers(truth: Truth, names: list[str]) -> dict[str, Array]:
 
 
 def _statistics(run: Any, truth: Truth) -> Iterator[str]:
-    filters, layers = run.filters, run.layers
+    filters, layers = run.filters.load(), run.layers.load()
     yield from _differ("filters.iteration", filters.iteration.values, truth.records)
-    for layer in truth.odd.layers:
+    names = truth.odd.layers
+    for layer in names[:: 1 + len(names) // 20]:  # of a thousand layers some; the index is of all
         for name, values in expected(truth.weights[layer], truth.gradients[layer]).items():
             said = filters[name].sel(layer=layer).values
             yield from _differ(f"{name} of filters of {layer!r}", said, values, 2e-5, 1e-7 * _size(truth, name))

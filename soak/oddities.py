@@ -26,7 +26,8 @@ class Odd:
 
     Parameters
     ----------
-    steps : iterations. layers : names of its convolution and its linear layer. filters : of the convolution.
+    steps : iterations. layers : names of its convolution and its linear layers, one or more. filters : of the
+        convolution.
     spoil : a key of ``SPOILS``, done to the model from the middle of the training on.
     losses : a key of ``LOSSES``. target : class of each image. classes, ids : what they are called.
     answers : a key of ``ANSWERS``. each : so many steps from one validation pass to the next, 0 = none.
@@ -34,7 +35,7 @@ class Odd:
     """
 
     steps: tuple[int, ...] = tuple(range(20))
-    layers: tuple[str, str] = ("conv", "fc")
+    layers: tuple[str, ...] = ("conv", "fc")
     filters: int = 3
     spoil: str = ""
     losses: str = "usual"
@@ -147,28 +148,34 @@ def _clock(kind: str) -> Iterator[None]:
 
 
 class Net(nn.Module):
-    """A convolution and a linear layer, called as they are told to be."""
+    """A convolution and linear layers, called as they are told to be; those after the first keep lengths."""
 
     def __init__(self, odd: Odd) -> None:
         super().__init__()
         self._called = odd.layers
         self._modules[odd.layers[0]] = nn.Conv2d(1, odd.filters, 3)
         self._modules[odd.layers[1]] = nn.Linear(9 * odd.filters, 3)
+        for name in odd.layers[2:]:
+            self._modules[name] = more = nn.Linear(3, 3)
+            nn.init.orthogonal_(more.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        first, last = (self._modules[name] for name in self._called)
-        return last(first(x).flatten(1))  # type: ignore[misc,no-any-return]
+        first, *others = (self._modules[name] for name in self._called)
+        x = first(x).flatten(1)  # type: ignore[misc]
+        for layer in others:
+            x = layer(x)  # type: ignore[misc]
+        return x
 
 
 def record(odd: Odd, path: Path, seed: int = 0, halfway: Callable[[], None] | None = None) -> Truth:
     """Train and record; returns what is true. ``halfway`` is called while the recorder goes on."""
     torch.manual_seed(seed)
     random, truth, model = np.random.default_rng(seed), Truth(odd), Net(odd)
-    first, last = (model._modules[name] for name in odd.layers)
+    first, last, *more = (model._modules[name] for name in odd.layers)
     if odd.spoil == "frozen":
         first.weight.requires_grad_(False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    layers = dict(zip(odd.layers, (first, last), strict=True))
+    layers = dict(zip(odd.layers, (first, last, *more), strict=True))
     truth.initial = {name: _rows(layer.weight) for name, layer in layers.items()}
     truth.weights, truth.gradients = {name: [] for name in layers}, {name: [] for name in layers}
     truth.scalars = {name: [] for name in odd.scalars}

@@ -49,11 +49,18 @@ CATALOGUE = {
         scalars={"lóss ☃": "Inf at times", "lo\u0301ss ☃": "usual", "Loss": "negative", "epoch": "NaN at times",
                  "samples": "huge", "c": "tiny"},
     ),
+    "a thousand layers": Odd(layers=tuple(f"block{i // 20}.{i % 20}" for i in range(1000)), spoil="one filter NaN"),
     "scalars only": Odd(every=10**9, steps=tuple(range(1, 21)), each=0, scalars={"accuracy": "NaN for ever"}),
     "answers, no filters": Odd(every=10**9, steps=tuple(range(1, 21)), losses="NaN at times"),
     "answers, filters later": Odd(every=7, steps=tuple(range(5, 25)), answers="none at times"),
 }  # fmt: skip
-THOROUGH = {"filter NaN, loss NaN at times, clock backwards", "names", "iterations past 2³¹", "no image"}
+THOROUGH = {
+    "a thousand layers",
+    "filter NaN, loss NaN at times, clock backwards",
+    "names",
+    "iterations past 2³¹",
+    "no image",
+}
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
