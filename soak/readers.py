@@ -62,8 +62,7 @@ def beside(path: str, times: int, seed: int, where: str) -> list[Figure]:
     done += [results.get(timeout=300) for _ in range(len(others) - len(done))]
     for process in others:
         process.join()
-    damage = len(verify(path))
-    wrong = sum((Counter(one["wrong"]) for one in done), Counter[str]())
+    wrong = sum((Counter(one["wrong"]) for one in done), Counter(f"verify: {found}" for found in verify(path)))
     total = sum((Counter(one["seen"]) for one in done), Counter[str]())
     did = ", ".join(f"{n:,} {name}" for name, n in writes.items())
     asked = total.pop("asked to write", 0)
@@ -74,7 +73,7 @@ def beside(path: str, times: int, seed: int, where: str) -> list[Figure]:
             f"{READERS} processes read a run while it is written, {where}",
             f"{total['reads']:,} reads",
             f"{generations:,} commits seen, {told} told to refresh, beside {did}",
-            wrong.total() - wrong["a second writer"] + damage,
+            wrong.total() - wrong["a second writer"],
             "torn, mixed or wrong" + "".join(f"; {what} ({n})" for what, n in wrong.items()),
         ),
         Figure(

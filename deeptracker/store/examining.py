@@ -91,7 +91,8 @@ def array_findings(
         )
 
     def is_gone(one: tuple[int, ...]) -> bool:
-        return bool(thinned) and bool(thinned.covers([one[0] * size, (one[0] + 1) * size - 1]).all())
+        ends = one[0] * size, min((one[0] + 1) * size, count) - 1  # the log may have been cut back within it
+        return bool(thinned) and bool(thinned.covers(ends).all())
 
     places, out = (one for one in files_of(described, rows) if not (one and is_gone(one))), []
     while some := list(islice(places, _AT_ONCE)):

@@ -170,6 +170,17 @@ def test_cut__in_a_thinned_shard_begins_it_anew(path: Path) -> None:
     assert run.commit.groups[GROUP].thinned == Thinned((Span(0, 32, 10), Span(64, 70, 5)), renewed=70)
 
 
+@pytest.mark.parametrize("rows", [65, 70, 79, 80, 81])
+@pytest.mark.parametrize("more", [0, 3])
+def test_cut__in_a_thinned_shard_is_no_damage(path: Path, rows: int, more: int) -> None:
+    delete_shards(open_run(path), {GROUP: SPANS})
+    with LogWriter(path) as writer:
+        writer.cut(rows)
+        for step in range(rows, rows + more):
+            writer.append(GROUP, step, filters(step))
+    assert verify(path) == []
+
+
 def test_cut__before_all_that_is_thinned_forgets_it(path: Path) -> None:
     delete_shards(open_run(path), {GROUP: [Span(64, 80)]})
     with LogWriter(path, background=False) as writer:
