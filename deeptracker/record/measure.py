@@ -154,11 +154,12 @@ class Measurer:
     def _gone(self) -> Callable[[Measurement, Measurement], None]:
         """What takes the numbers of layers that are gone by now out of rows: NaN, counts of nothing."""
         gone = [i for i, layer in enumerate(self.description.layers) if layer.gone]
-        first, sizes = self.description.first, [layer.filters for layer in self.description.layers]
+        first = self.description.first if gone else ()
+        places = [(slice(first[i], first[i] + self.description.layers[i].filters), slice(i, i + 1)) for i in gone]
 
         def forget(filters: Measurement, layers: Measurement) -> None:
-            for i in gone:
-                for rows, part in ((filters, slice(first[i], first[i] + sizes[i])), (layers, slice(i, i + 1))):
+            for of_filters, of_layer in places:
+                for rows, part in ((filters, of_filters), (layers, of_layer)):
                     for values in rows.values():
                         values[part] = np.nan if values.dtype.kind == "f" else 0
 
